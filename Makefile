@@ -1,0 +1,82 @@
+# Needs Go and make, nothing else; the race detector also needs a C compiler.
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TESTFLAGS ?=
+BENCHTIME ?= 1s
+FUZZTIME  ?= 5s
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+# No C anywhere: what runs here runs in an image without libc.
+export CGO_ENABLED := 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## a simulated portal, the gateway and uploads, verified, in one process
+	go run ./cmd/docspace-router demo --once
+
+.PHONY: test
+test: ## run every test
+	go test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: export CGO_ENABLED := 1
+race: ## run the tests of the program under the race detector
+	go test -race $(TESTFLAGS) ./cmd/... ./internal/...
+
+# go test runs the packages of a benchmark one after another, so they do not slow each other.
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
+# A fuzz target is named to go test by its package, one at a time.
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@targets=$$(grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed -E 's|/[^/]*:func |:|' | sort); \
+	test -n "$$targets" || { echo 'no fuzz target found'; exit 1; }; \
+	for target in $$targets; do \
+		echo "$$target for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) "$${target%%:*}" || exit 1; \
+	done
+
+.PHONY: build
+build: ## build a static binary, bin/docspace-router
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/docspace-router ./cmd/docspace-router
+
+.PHONY: check
+check: format vet lint race tidy ## what CI checks, the quick part: no fuzzing, no demo
+
+.PHONY: format
+format: ## fail if gofmt would change a file
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "gofmt would change:"; echo "$$files"; exit 1; }
+
+.PHONY: vet
+vet: ## run go vet
+	go vet ./...
+
+.PHONY: tidy
+tidy: ## fail if go.mod or go.sum is not what go mod tidy would write
+	go mod tidy -diff
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linters of .golangci.yaml
+	$(GOLANGCI) config verify
+	$(GOLANGCI) run ./...
+
+# Built from source, outside this module, so that it leaves go.mod alone.
+$(GOLANGCI):
+	@mkdir -p bin
+	@echo 'building golangci-lint $(GOLANGCI_VERSION): about two minutes the first time'
+	@GOBIN='$(CURDIR)/bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION) 2>bin/golangci-lint.log \
+		|| { cat bin/golangci-lint.log; exit 1; }
+	@mv bin/golangci-lint $@
+
+.PHONY: clean
+clean: ## remove what the build made
+	rm -rf bin
