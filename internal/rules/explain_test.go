@@ -1,0 +1,114 @@
+package rules
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"docspace-router/internal/event"
+)
+
+func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
+	t.Parallel()
+	no := func(condition, want, got string) Verdict {
+		return Verdict{Rule: "a", Condition: condition, Want: want, Got: got}
+	}
+	many := make([]Route, 8)
+	for i := range many {
+		many[i] = Route{Source: event.ID(fmt.Sprint(100 + i)), Subfolders: true, Destination: "20"}
+	}
+	for name, c := range map[string]struct {
+		rule  Spec
+		facts *Facts
+		want  Verdict
+	}{
+		"disabled":      {ruleSpec("a", isDisabled), upload(), no("enabled", "true", "false")},
+		"other portal":  {ruleSpec("a", onPortal("other")), upload(), no("portal", "other", "acme")},
+		"other trigger": {ruleSpec("a", triggers("file.moved", "file.copied")), upload(), no("trigger", "file.moved, file.copied", "file.uploaded")},
+		"other room": {
+			ruleSpec("a", withRoutes(Route{Source: "99", SourceKind: RoomSource, Subfolders: true, Destination: "20"})), upload(),
+			no("source", "room 99", `folder 11 "Inbox" in room 10 "Client A"`),
+		},
+		"only a subfolder": {
+			ruleSpec("a", withRoutes(Route{Source: "10", SourceKind: FolderSource, Destination: "20"})), upload(),
+			no("source", "folder 10 without its subfolders", `folder 11 "Inbox" in room 10 "Client A"`),
+		},
+		"none of many pairs": {
+			ruleSpec("a", withRoutes(many...)), upload(),
+			no("source", "room or folder 100, room or folder 101, room or folder 102, room or folder 103, room or folder 104, 3 more", `folder 11 "Inbox" in room 10 "Client A"`),
+		},
+		"place not known":        {ruleSpec("a"), upload(unplaced), no("source", "room 10", "folder 11, what lies above it is not known")},
+		"folder not known":       {ruleSpec("a"), upload(unplaced, func(f *Facts) { f.Event.Entry.ParentID = "" }), no("source", "room 10", "its folder is not known")},
+		"place cannot be told":   {ruleSpec("a"), upload(func(f *Facts) { f.Chain, f.Room = nil, nil }), no("source", "room 10", "in no room or folder that is known")},
+		"one part of a &&":       {ruleSpec("a", when(`trigger != "" && file.extension in ["docx", "xlsx"] && false`)), upload(), no("when", `file.extension in ["docx", "xlsx"]`, `file.extension = "pdf"`)},
+		"a part in brackets":     {ruleSpec("a", when(`true && (portal == "acme" and file.name == "x")`)), upload(), no("when", `file.name == "x"`, `file.name = "report"`)},
+		"a || as a whole":        {ruleSpec("a", when(`file.name == "x" || room.type == "data"`)), upload(), no("when", `file.name == "x" || room.type == "data"`, `file.name = "report", room.type = "custom"`)},
+		"units are not values":   {ruleSpec("a", when(`file.size > 5 * MB`)), upload(lookedUp), no("when", `file.size > 5 * MB`, `file.size = 3145728`)},
+		"a field of the payload": {ruleSpec("a", when(`payload.extra?.deep[1] == 1`)), upload(), no("when", `payload.extra?.deep[1] == 1`, `payload.extra.deep = [1,2.5]`)},
+		"a function of a time":   {ruleSpec("a", when(`event.created_on.Year() > 2000`)), upload(), no("when", `event.created_on.Year() > 2000`, `event.created_on = 0001-01-01T00:00:00Z`)},
+		"a list of tags":         {ruleSpec("a", when(`"vip" in room.tags`)), upload(tagged("a", "b")), no("when", `"vip" in room.tags`, `room.tags = ["a","b"]`)},
+		"a constant":             {ruleSpec("a", when(`false`)), upload(), no("when", `false`, ``)},
+		"unknown facts": {
+			ruleSpec("a", when(`file.size > 1`)), upload(),
+			Verdict{
+				Rule: "a", Condition: "when", Want: `file.size > 1`,
+				Got: "the file's size, version, comment and form flag are not known",
+				Err: "the file's size, version, comment and form flag are not known",
+			},
+		},
+		"an error": {
+			ruleSpec("a", when(`payload.none.deep == 1`)), upload(),
+			Verdict{
+				Rule: "a", Condition: "when", Want: `payload.none.deep == 1`, Got: "payload.none = nil",
+				Err: "cannot fetch deep from <nil>",
+			},
+		},
+		"a match": {
+			ruleSpec("a", when(`file.name == "report"`)), upload(),
+			Verdict{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20"}}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := compile(t, c.rule).Explain(c.facts)
+			if diff := cmp.Diff([]Verdict{c.want}, got); diff != "" {
+				t.Errorf("Explain (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestExplainTellsHowRulesAffectEachOther(t *testing.T) {
+	t.Parallel()
+	moved := func(rule string) Match { return Match{rule, event.Move, event.Duplicate, "10", "20"} }
+	got := compile(t,
+		ruleSpec("fallback", isFallback),
+		ruleSpec("first", moves),
+		ruleSpec("second", moves),
+		ruleSpec("stop", stops),
+		ruleSpec("after"),
+	).Explain(upload())
+	want := []Verdict{
+		{Rule: "fallback", Condition: "stop", Want: "no earlier rule that stops", Got: "stop matched and stops"},
+		{Rule: "first", Matched: true, Matches: []Match{moved("first")}},
+		{
+			Rule: "second", Condition: "move", Want: "an entry that no earlier rule moves", Got: "first already moves the entry",
+			Suppressed: []Suppressed{{moved("second"), "first already moves the entry"}},
+		},
+		{Rule: "stop", Matched: true, Matches: []Match{{"stop", event.Copy, event.Duplicate, "10", "20"}}},
+		{Rule: "after", Condition: "stop", Want: "no earlier rule that stops", Got: "stop matched and stops"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Explain (-want +got):\n%s", diff)
+	}
+
+	got = compile(t, ruleSpec("fallback", isFallback), ruleSpec("a")).Explain(upload())
+	want = []Verdict{
+		{Rule: "fallback", Condition: "fallback", Want: "no other rule that matches", Got: "a matched"},
+		{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20"}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Explain (-want +got):\n%s", diff)
+	}
+}
