@@ -1,0 +1,131 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+
+	"docspace-router/internal/rules"
+)
+
+// DefaultPortal is the name of the portal of a file without a portals block, whose address
+// and secrets come from the variables below: the names the public DocSpace sample uses.
+const (
+	DefaultPortal = "default"
+
+	HostVariable          = "DOCSPACE_API_HOST"
+	KeyVariable           = "DOCSPACE_API_KEY"
+	WebhookSecretVariable = "DOCSPACE_WEBHOOK_SECRET"
+)
+
+// Config is a rules file, validated and compiled. Nobody changes it once it is made.
+type Config struct {
+	Portals  []Portal // in file order; never empty
+	Rules    *rules.Table
+	Files    []File
+	Warnings Problems
+}
+
+// Portal is one DocSpace tenant.
+type Portal struct {
+	Name           string
+	URL            string // scheme and host, without a trailing slash
+	APIKey         Secret
+	WebhookSecrets []Secret
+	Limits         Limits
+	At             Position
+}
+
+// Limits are the API limits of a portal.
+type Limits struct {
+	RequestsPerMinute int // default 1500
+	ConcurrentWrites  int // default 15
+	WritesPerDay      int // default 10000
+}
+
+// DefaultLimits are DocSpace's own.
+func DefaultLimits() Limits {
+	return Limits{RequestsPerMinute: 1500, ConcurrentWrites: 15, WritesPerDay: 10_000}
+}
+
+// Position is a place in a file, counted from 1.
+type Position struct {
+	File         string
+	Line, Column int
+}
+
+func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// File is the text of a rules file as it was read. It holds no secret but those written into
+// the rules file itself.
+type File struct {
+	Name string // without its directory
+	Hash string // SHA-256 of Text, hex
+	Text []byte
+}
+
+// Portal returns the portal of that name.
+func (c *Config) Portal(name string) (Portal, bool) {
+	for _, p := range c.Portals {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Portal{}, false
+}
+
+// Hash identifies the text of the rules files, as hex. Secrets do not enter it.
+func (c *Config) Hash() string {
+	h := sha256.New()
+	for _, f := range c.Files {
+		fmt.Fprintf(h, "%s %s\n", f.Hash, f.Name)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Options say where the rules file is and what it may refer to.
+type Options struct {
+	// Path is the rules file. Parse needs it only to find secret files: their paths are
+	// relative to its directory.
+	Path string
+
+	// LookupEnv finds an environment variable, as os.LookupEnv does. nil: none is set.
+	LookupEnv func(string) (string, bool)
+
+	// AllowUnsigned accepts portals without webhook secrets, whose deliveries anybody could
+	// forge. Default false.
+	AllowUnsigned bool
+}
+
+func (o Options) lookup(name string) (string, bool) {
+	if o.LookupEnv == nil {
+		return "", false
+	}
+	return o.LookupEnv(name)
+}
+
+// Load reads and validates the rules file. The error is Problems, or a *FileError when there
+// is no readable file.
+func Load(o Options) (*Config, error) {
+	text, err := readRules(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(o.Path, text, o)
+}
+
+// Parse validates the text of a rules file. Problems name the file as name. The error, if
+// any, is Problems.
+func Parse(name string, text []byte, o Options) (*Config, error) {
+	c, _, problems := parse(name, text, o)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return c, nil
+}
+
+func newFile(path string, text []byte) File {
+	sum := sha256.Sum256(text)
+	return File{Name: filepath.Base(path), Hash: hex.EncodeToString(sum[:]), Text: text}
+}

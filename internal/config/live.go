@@ -1,0 +1,272 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// LastGood keeps the files of the last version that was in use, so that a restart amid a bad
+// rules file still routes.
+type LastGood interface {
+	Load(ctx context.Context) ([]File, error) // no files and no error: nothing is kept
+	Save(ctx context.Context, files []File) error
+}
+
+// LiveOptions are the options of a Live.
+type LiveOptions struct {
+	Options
+
+	// Apply does everything of the program's that can fail with the next version. It is called
+	// before the version takes effect; an error keeps the present one. It is not called for
+	// the first version, from which the program is built. nil: nothing to do.
+	Apply func(ctx context.Context, next *Config) error
+
+	LastGood LastGood      // nil: none
+	Interval time.Duration // between content checks; default 5 s
+	Debounce time.Duration // how long a change must stand still; default 200 ms
+
+	// NoWatcher leaves changes to the content check alone, for file systems that send no
+	// notifications. Default false.
+	NoWatcher bool
+
+	Logger     *slog.Logger          // nil: no logging
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Status says which version is in use and how the latest attempt to load one went.
+type Status struct {
+	Hash         string
+	LoadedAt     time.Time
+	Cause        string // what made the program load the version in use
+	LastAttempt  time.Time
+	LastError    error // nil after a success; Problems where the file is to blame
+	FromLastGood bool  // the version in use is the one kept from an earlier run
+}
+
+// Live is a Config that follows its file.
+type Live struct {
+	o       LiveOptions
+	logger  *slog.Logger
+	metrics *metrics
+	current atomic.Pointer[Config]
+	status  atomic.Pointer[Status]
+
+	// reloading serialises attempts; it guards the fields below.
+	reloading   sync.Mutex
+	loaded      string   // fingerprint of the version in use
+	attempted   string   // fingerprint of the latest attempt
+	secretPaths []string // the secret files of the latest attempt
+	refused     bool     // the latest attempt failed in Apply, which may pass later
+	unsaved     bool     // the version in use could not be saved as the last good one
+}
+
+// The causes of a load that this package knows of itself.
+const (
+	causeStart = "start"
+	causeWatch = "file changed"
+	causeRetry = "retry"
+)
+
+// NewLive loads the rules file. When that is bad or missing and LastGood has a version that is
+// still valid, it starts with that one and records the error. It starts no goroutine: Run
+// does the watching.
+func NewLive(ctx context.Context, o LiveOptions) (*Live, error) {
+	if o.Path == "" {
+		return nil, errors.New("config: LiveOptions.Path is required")
+	}
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	if o.Debounce <= 0 {
+		o.Debounce = 200 * time.Millisecond
+	}
+	l := &Live{o: o, logger: o.Logger}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	l.logger = l.logger.With("component", "config")
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	l.metrics = m
+
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	started := time.Now()
+	next, print, err := l.load()
+	if err == nil {
+		l.use(next, print, causeStart, false)
+		l.save(ctx)
+		l.logged(started, causeStart, "loaded", nil)
+		return l, nil
+	}
+	kept := l.lastGood(ctx)
+	if kept == nil {
+		return nil, err
+	}
+	l.use(kept, "", causeStart, true)
+	l.failed(started, causeStart, err)
+	return l, nil
+}
+
+// Current returns the version in use. It is never nil.
+func (l *Live) Current() *Config { return l.current.Load() }
+
+// Status tells how things stand.
+func (l *Live) Status() Status { return *l.status.Load() }
+
+// Reload loads the file and puts the result into use as a whole, or leaves everything as it
+// was and returns why. Content that is in use already is a success that changes nothing.
+func (l *Live) Reload(ctx context.Context, cause string) error {
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	started := time.Now()
+	next, print, err := l.load()
+	if err != nil {
+		l.failed(started, cause, err)
+		return err
+	}
+	if print == l.loaded {
+		l.succeeded()
+		l.logged(started, cause, "unchanged", nil)
+		return nil
+	}
+	if l.o.Apply != nil {
+		if err := l.o.Apply(ctx, next); err != nil {
+			l.refused = true
+			err = fmt.Errorf("apply the new configuration: %w", err)
+			l.failed(started, cause, err)
+			return err
+		}
+	}
+	l.use(next, print, cause, false)
+	l.save(ctx)
+	l.logged(started, cause, "loaded", nil)
+	return nil
+}
+
+// load reads and checks the file and notes what was tried.
+func (l *Live) load() (*Config, string, error) {
+	l.refused = false
+	text, fileErr := readRules(l.o.Path)
+	if fileErr != nil {
+		// The secret files of the attempt before stay watched: they belong to the version in
+		// use, which may be what comes back.
+		l.attempted = fingerprintOnDisk(l.o.Path, l.secretPaths)
+		return nil, "", fileErr
+	}
+	next, secrets, problems := parse(l.o.Path, text, l.o.Options)
+	l.secretPaths = nil
+	for _, s := range secrets {
+		l.secretPaths = append(l.secretPaths, s.path)
+	}
+	l.attempted = fingerprint(contentSum(text, nil), secrets)
+	if len(problems) > 0 {
+		return nil, "", problems
+	}
+	return next, l.attempted, nil
+}
+
+// use is the one swap.
+func (l *Live) use(next *Config, print, cause string, fromLastGood bool) {
+	now := time.Now()
+	l.loaded = print
+	l.current.Store(next)
+	l.status.Store(&Status{
+		Hash: next.Hash(), LoadedAt: now, Cause: cause, LastAttempt: now, FromLastGood: fromLastGood,
+	})
+	l.metrics.inUse(next)
+	if !fromLastGood {
+		l.metrics.succeeded(now, cause != causeStart)
+	}
+}
+
+// succeeded notes that the file holds what is in use.
+func (l *Live) succeeded() {
+	s := l.Status()
+	s.LastAttempt, s.LastError = time.Now(), nil
+	l.status.Store(&s)
+	l.metrics.succeeded(s.LastAttempt, true)
+}
+
+func (l *Live) failed(started time.Time, cause string, err error) {
+	s := l.Status()
+	s.LastAttempt, s.LastError = time.Now(), err
+	l.status.Store(&s)
+	l.metrics.failed(cause != causeStart)
+	l.logged(started, cause, "failed", err)
+}
+
+// logged writes the one line of an attempt.
+func (l *Live) logged(started time.Time, cause, status string, err error) {
+	s := l.Status()
+	attrs := []any{
+		"status", status, "cause", cause, "hash", s.Hash,
+		"duration_ms", time.Since(started).Milliseconds(),
+	}
+	if err == nil {
+		l.logger.Info("configuration read", attrs...)
+		return
+	}
+	attrs = append(attrs, "err", brief(err))
+	if s.FromLastGood {
+		attrs = append(attrs, "reason", "the last good version from the database is in use")
+	}
+	l.logger.Error("configuration refused", attrs...)
+}
+
+// brief keeps a log line readable when a file has hundreds of problems.
+func brief(err error) string {
+	const most = 10
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) <= most {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s\nand %d more", ps[:most].Error(), len(ps)-most)
+}
+
+func (l *Live) save(ctx context.Context) {
+	if l.o.LastGood == nil {
+		return
+	}
+	err := l.o.LastGood.Save(ctx, l.Current().Files)
+	if err != nil && !l.unsaved {
+		l.logger.Warn("last good configuration not saved", "err", err)
+	}
+	l.unsaved = err != nil
+}
+
+// lastGood returns the version kept from an earlier run, or nil.
+func (l *Live) lastGood(ctx context.Context) *Config {
+	if l.o.LastGood == nil {
+		return nil
+	}
+	files, err := l.o.LastGood.Load(ctx)
+	switch {
+	case err != nil:
+		l.logger.Warn("last good configuration not read", "err", err)
+		return nil
+	case len(files) != 1:
+		return nil
+	}
+	kept, secrets, problems := parse(l.o.Path, files[0].Text, l.o.Options)
+	if len(problems) > 0 {
+		l.logger.Warn("last good configuration no longer valid", "err", brief(problems))
+		return nil
+	}
+	for _, s := range secrets {
+		l.secretPaths = append(l.secretPaths, s.path)
+	}
+	return kept
+}

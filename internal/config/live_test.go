@@ -1,0 +1,573 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// kept is a LastGood in memory.
+type kept struct {
+	mu    sync.Mutex
+	files []File
+	err   error
+	saves int
+}
+
+func (k *kept) Load(context.Context) ([]File, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.files, k.err
+}
+
+func (k *kept) Save(_ context.Context, files []File) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.saves++
+	if k.err != nil {
+		return k.err
+	}
+	k.files = files
+	return nil
+}
+
+func (k *kept) set(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.err = err
+}
+
+func (k *kept) names() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []string
+	for _, f := range k.files {
+		out = append(out, string(f.Text))
+	}
+	return strings.Join(out, "\n")
+}
+
+// logBuffer is a log that may be read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fast is a Live's options with short times.
+func fast(path string) LiveOptions {
+	return LiveOptions{
+		Options:  Options{Path: path, LookupEnv: onePortal()},
+		Interval: 20 * time.Millisecond, Debounce: 5 * time.Millisecond,
+	}
+}
+
+// byHintOnly leaves a Live nothing but notifications.
+func byHintOnly(o LiveOptions) LiveOptions {
+	o.Interval = time.Hour
+	return o
+}
+
+// newLive makes a Live and runs it until the test ends.
+func newLive(t *testing.T, o LiveOptions) *Live {
+	t.Helper()
+	l, err := NewLive(t.Context(), o)
+	must(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return l
+}
+
+// first is the name of the first rule in use.
+func first(l *Live) string { return l.Current().Rules.Rules()[0].Name }
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func uses(t *testing.T, l *Live, name string) {
+	t.Helper()
+	eventually(t, "rule "+name+" in use", func() bool { return first(l) == name && l.Status().LastError == nil })
+}
+
+func refuses(t *testing.T, l *Live, text string) {
+	t.Helper()
+	eventually(t, "refusal with "+text, func() bool {
+		err := l.Status().LastError
+		return err != nil && strings.Contains(err.Error(), text)
+	})
+}
+
+// ways are the ways a file changes under a running gateway.
+var ways = map[string]func(t *testing.T, path, text string){
+	"rewritten in place": write,
+	"replaced by rename, as editors do": func(t *testing.T, path, text string) {
+		t.Helper()
+		temp := filepath.Join(filepath.Dir(path), ".rules.yaml.swp")
+		write(t, temp, text)
+		must(t, os.Rename(temp, path))
+	},
+	"deleted and made again": func(t *testing.T, path, text string) {
+		t.Helper()
+		must(t, os.Remove(path))
+		write(t, path, text)
+	},
+	"moved away and made again": func(t *testing.T, path, text string) {
+		t.Helper()
+		must(t, os.Rename(path, path+"~"))
+		write(t, path, text)
+	},
+}
+
+func TestChangesAreTakenUp(t *testing.T) {
+	t.Parallel()
+	for name, change := range ways {
+		for how, with := range map[string]func(LiveOptions) LiveOptions{
+			"by notification": byHintOnly,
+			"by content check": func(o LiveOptions) LiveOptions {
+				o.NoWatcher = true
+				return o
+			},
+		} {
+			t.Run(name+", "+how, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "rules.yaml")
+				write(t, path, minimal("v0"))
+				o := with(fast(path))
+				var log logBuffer
+				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+				l := newLive(t, o)
+				watching(t, l, path)
+				for i := range 3 {
+					version := fmt.Sprintf("v%d", i+1)
+					change(t, path, minimal(version))
+					uses(t, l, version)
+				}
+			})
+		}
+	}
+}
+
+// watching waits until Run has had its first look, by making it take up a change. A change
+// made before the watcher stands would be left to the content check.
+func watching(t *testing.T, l *Live, path string) {
+	t.Helper()
+	i := 0
+	eventually(t, "a watcher that stands", func() bool {
+		i++
+		if first(l) != "v0" {
+			return true
+		}
+		if i%20 == 1 {
+			write(t, path, minimal("ready"))
+		} else if i%20 == 11 {
+			now := time.Now()
+			_ = os.Chtimes(path, now, now)
+		}
+		return false
+	})
+}
+
+// kubelet replays how a ConfigMap volume changes: a new directory, a symbolic link to it,
+// renamed over ..data, and the old directory removed.
+func kubelet(t *testing.T, volume string, n int, files map[string]string) {
+	t.Helper()
+	dir := filepath.Join(volume, fmt.Sprintf("..2026_03_02_09_14_%02d.%09d", n, n))
+	must(t, os.Mkdir(dir, 0o700))
+	for name, text := range files {
+		write(t, filepath.Join(dir, name), text)
+	}
+	data := filepath.Join(volume, "..data")
+	old, _ := os.Readlink(data)
+	must(t, os.Symlink(filepath.Base(dir), filepath.Join(volume, "..data_tmp")))
+	must(t, os.Rename(filepath.Join(volume, "..data_tmp"), data))
+	for name := range files {
+		if link := filepath.Join(volume, name); old == "" {
+			must(t, os.Symlink(filepath.Join("..data", name), link))
+		}
+	}
+	if old != "" {
+		must(t, os.RemoveAll(filepath.Join(volume, old)))
+	}
+}
+
+func TestKubeletSwapsAreTakenUp(t *testing.T) {
+	t.Parallel()
+	for how, with := range map[string]func(LiveOptions) LiveOptions{
+		"by notification":  byHintOnly,
+		"by content check": func(o LiveOptions) LiveOptions { o.NoWatcher = true; return o },
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			kubelet(t, volume, 0, map[string]string{"rules.yaml": minimal("v0")})
+			l := newLive(t, with(fast(filepath.Join(volume, "rules.yaml"))))
+			n := 1
+			// Until the watcher stands a swap may pass unseen; so swap until one is seen.
+			ticks := 0
+			eventually(t, "the first swap", func() bool {
+				if first(l) != "v0" {
+					return true
+				}
+				if ticks++; ticks%100 == 1 && n < 50 {
+					kubelet(t, volume, n, map[string]string{"rules.yaml": minimal(fmt.Sprintf("v%d", n))})
+					n++
+				}
+				return false
+			})
+			for range 5 {
+				version := fmt.Sprintf("v%d", n)
+				kubelet(t, volume, n, map[string]string{"rules.yaml": minimal(version)})
+				uses(t, l, version)
+				n++
+			}
+			// Several in a row, faster than they can be taken up.
+			for range 5 {
+				kubelet(t, volume, n, map[string]string{"rules.yaml": minimal(fmt.Sprintf("v%d", n))})
+				n++
+			}
+			uses(t, l, fmt.Sprintf("v%d", n-1))
+		})
+	}
+}
+
+func TestBadFilesLeaveTheRulesAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "rules.yaml")
+	write(t, path, minimal("good"))
+	reg := prometheus.NewRegistry()
+	var log logBuffer
+	o := fast(path)
+	o.Registerer, o.Logger = reg, slog.New(slog.NewTextHandler(&log, nil))
+	l := newLive(t, o)
+	before := l.Current()
+	for _, c := range []struct{ text, want string }{
+		{strings.Replace(minimal("bad"), "copy", "cpoy", 1), `rules.yaml:3:71: rules[0].action: unknown action "cpoy", did you mean copy?`},
+		{"", "rules.yaml:1:1: the file is empty"},
+		{"version: [", "this is not YAML"},
+		{"<gone>", "rules.yaml: does not exist"},
+	} {
+		if c.text == "<gone>" {
+			must(t, os.Remove(path))
+		} else {
+			write(t, path, c.text)
+		}
+		refuses(t, l, c.want)
+		if l.Current() != before {
+			t.Fatalf("after %q the configuration was swapped", c.text)
+		}
+		s := l.Status()
+		if s.Hash != before.Hash() || s.Cause != "start" || !s.LastAttempt.After(s.LoadedAt) {
+			t.Errorf("after %q the status is %+v", c.text, s)
+		}
+		if !strings.Contains(log.String(), "component=config status=failed cause=\"file changed\" hash="+before.Hash()) {
+			t.Errorf("the log says\n%s", log.String())
+		}
+	}
+	if got := gauge(t, reg, "docspace_router_config_last_reload_successful"); got != 0 {
+		t.Errorf("last_reload_successful = %v", got)
+	}
+	write(t, path, minimal("better"))
+	uses(t, l, "better")
+	if got := gauge(t, reg, "docspace_router_config_last_reload_successful"); got != 1 {
+		t.Errorf("last_reload_successful = %v", got)
+	}
+}
+
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	must(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, minimal("v1"))
+	reg := prometheus.NewRegistry()
+	store := &kept{}
+	var applied []string
+	var refuse error
+	o := fast(path)
+	o.Registerer, o.LastGood = reg, store
+	o.Apply = func(_ context.Context, next *Config) error {
+		applied = append(applied, next.Rules.Rules()[0].Name)
+		return refuse
+	}
+	l, err := NewLive(t.Context(), o)
+	must(t, err)
+	if len(applied) != 0 {
+		t.Error("Apply was called for the first version")
+	}
+	if _, err := NewLive(t.Context(), o); err == nil {
+		t.Error("two Lives share a registry")
+	}
+
+	before := l.Current()
+	must(t, l.Reload(t.Context(), "signal"))
+	if l.Current() != before || len(applied) != 0 || store.saves != 1 {
+		t.Error("unchanged content was swapped")
+	}
+
+	write(t, path, minimal("v2"))
+	must(t, l.Reload(t.Context(), "signal"))
+	s := l.Status()
+	if first(l) != "v2" || s.Cause != "signal" || s.LastError != nil || s.Hash != l.Current().Hash() {
+		t.Errorf("%s, %+v", first(l), s)
+	}
+	if store.names() != minimal("v2") {
+		t.Errorf("kept %q", store.names())
+	}
+
+	write(t, path, minimal("v3"))
+	refuse = errors.New("the portal is unknown to the client")
+	if err := l.Reload(t.Context(), "api"); !errors.Is(err, refuse) {
+		t.Errorf("Reload: %v", err)
+	}
+	if first(l) != "v2" || !errors.Is(l.Status().LastError, refuse) || store.names() != minimal("v2") {
+		t.Errorf("a refused version is in use: %s, %+v", first(l), l.Status())
+	}
+
+	write(t, path, "rules: []")
+	var problems Problems
+	if err := l.Reload(t.Context(), "api"); !errors.As(err, &problems) || len(problems) != 2 {
+		t.Errorf("Reload: %v", err)
+	}
+
+	// The old content comes back: nothing to swap, and all is well again.
+	write(t, path, minimal("v2"))
+	must(t, l.Reload(t.Context(), "api"))
+	if s := l.Status(); s.LastError != nil || s.Cause != "signal" {
+		t.Errorf("%+v", s)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Reload(ctx, "api"); !errors.Is(err, context.Canceled) {
+		t.Errorf("Reload: %v", err)
+	}
+	if diff := cmp.Diff([]string{"v2", "v3"}, applied); diff != "" {
+		t.Errorf("applied (-want +got):\n%s", diff)
+	}
+	want := `
+# HELP docspace_router_config_reloads_total Attempts to reload the rules file, by result.
+# TYPE docspace_router_config_reloads_total counter
+docspace_router_config_reloads_total{result="failure"} 2
+docspace_router_config_reloads_total{result="success"} 3
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "docspace_router_config_reloads_total"); err != nil {
+		t.Error(err)
+	}
+	if got := gauge(t, reg, "docspace_router_config_hash"); fmt.Sprintf("%012x", int64(got)) != l.Current().Hash()[:12] {
+		t.Errorf("hash metric %v, hash %s", got, l.Current().Hash())
+	}
+	if got := gauge(t, reg, "docspace_router_config_last_reload_success_timestamp_seconds"); time.Since(time.UnixMilli(int64(got*1000))) > time.Minute {
+		t.Errorf("success timestamp %v", got)
+	}
+}
+
+func TestStartWithTheLastGoodVersion(t *testing.T) {
+	t.Parallel()
+	good := File{Name: "rules.yaml", Text: []byte(minimal("kept"))}
+	bad := File{Name: "rules.yaml", Text: []byte("rules: []")}
+	for name, c := range map[string]struct {
+		text  string // "" for no file
+		store *kept
+		want  string // of the error, "" when it starts
+	}{
+		"a bad file":                        {text: "version: 1", store: &kept{files: []File{good}}},
+		"a missing file":                    {store: &kept{files: []File{good}}},
+		"a bad file and nothing kept":       {text: "version: 1", store: &kept{}, want: "rules.yaml:1:1: rules is missing, add a list of rules"},
+		"a bad file and a bad version kept": {text: "version: 1", store: &kept{files: []File{bad}}, want: "rules.yaml:1:1: rules is missing, add a list of rules"},
+		"a bad file and a broken store":     {text: "version: 1", store: &kept{err: errors.New("disk")}, want: "rules.yaml:1:1: rules is missing, add a list of rules"},
+		"a missing file and no store":       {want: "rules.yaml: does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "rules.yaml")
+			if c.text != "" {
+				write(t, path, c.text)
+			}
+			o := fast(path)
+			o.Registerer = prometheus.NewRegistry()
+			if c.store != nil {
+				o.LastGood = c.store
+			}
+			if c.want != "" {
+				if _, err := NewLive(t.Context(), o); err == nil || !strings.HasSuffix(err.Error(), c.want) {
+					t.Errorf("NewLive: %v", err)
+				}
+				return
+			}
+			l := newLive(t, o)
+			if s := l.Status(); first(l) != "kept" || !s.FromLastGood || s.LastError == nil {
+				t.Errorf("%s, %+v", first(l), s)
+			}
+			// The very same text in the file is a success all the same.
+			write(t, path, minimal("kept"))
+			eventually(t, "the file in use", func() bool { s := l.Status(); return !s.FromLastGood && s.LastError == nil })
+		})
+	}
+}
+
+func TestSecretFilesAreFollowed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, key := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "secrets", "key")
+	must(t, os.Mkdir(filepath.Dir(key), 0o700))
+	text := "portals: {acme: {url: 'https://a.example.com', api_key: {file: secrets/key}, webhook_secrets: [{file: secrets/key}]}}\n"
+	write(t, path, minimal("a"))
+	l := newLive(t, fast(path))
+
+	write(t, path, text+minimal("b"))
+	refuses(t, l, "the file secrets/key does not exist")
+	write(t, key, "first\n")
+	uses(t, l, "b")
+	hash := l.Current().Hash()
+	write(t, key, "second\n")
+	eventually(t, "the second key", func() bool { return l.Current().Portals[0].APIKey.Reveal() == "second" })
+	if l.Current().Hash() != hash {
+		t.Error("the hash depends on a secret")
+	}
+	write(t, key, "")
+	refuses(t, l, "the file secrets/key is empty")
+	if got := l.Current().Portals[0].APIKey.Reveal(); got != "second" {
+		t.Errorf("the key in use is %q", got)
+	}
+}
+
+func TestWhatFailedOutsideTheFileIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, minimal("a"))
+	store := &kept{err: errors.New("disk full")}
+	var mu sync.Mutex
+	refusals := 2
+	o := fast(path)
+	o.LastGood = store
+	o.Apply = func(context.Context, *Config) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if refusals--; refusals >= 0 {
+			return errors.New("portal away")
+		}
+		return nil
+	}
+	l := newLive(t, o)
+	write(t, path, minimal("b"))
+	uses(t, l, "b")
+	if l.Status().Cause != "retry" {
+		t.Errorf("cause %s", l.Status().Cause)
+	}
+	store.set(nil)
+	eventually(t, "the version kept", func() bool { return store.names() == minimal("b") })
+}
+
+func TestReloadWhileReading(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, minimal("v0"))
+	l := newLive(t, fast(path))
+	var readers, writers sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if c := l.Current(); c.Rules.Len() != 1 || l.Status().Hash == "" {
+					t.Error("half a configuration")
+					return
+				}
+			}
+		})
+	}
+	for w := range 2 {
+		writers.Go(func() {
+			for i := range 30 {
+				temp := fmt.Sprintf("%s.%d", path, w)
+				if os.WriteFile(temp, []byte(minimal(fmt.Sprintf("v%d-%d", w, i))), 0o600) == nil {
+					_ = os.Rename(temp, path)
+				}
+				_ = l.Reload(context.Background(), "test")
+			}
+		})
+	}
+	writers.Wait()
+	close(done)
+	readers.Wait()
+	must(t, l.Reload(t.Context(), "test"))
+}
+
+func TestNewLiveWantsAPath(t *testing.T) {
+	t.Parallel()
+	if _, err := NewLive(t.Context(), LiveOptions{}); err == nil {
+		t.Error("no error")
+	}
+}
