@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"docspace-router/internal/event"
+)
+
+// NewEvent is a delivery to be stored.
+type NewEvent struct {
+	Portal     string
+	Event      event.Event
+	ReceivedAt time.Time
+	Body       []byte
+}
+
+// HappenedAt is when the portal says the event happened, or where the body did not say,
+// when it was received.
+func (e NewEvent) HappenedAt() time.Time { return happenedAt(e.Event, e.ReceivedAt) }
+
+func happenedAt(ev event.Event, received time.Time) time.Time {
+	if ev.CreatedOn.IsZero() {
+		return received
+	}
+	return ev.CreatedOn
+}
+
+// identity is what makes two deliveries the same one.
+type identity struct{ portal, webhookID, eventID string }
+
+// InsertEvents stores deliveries and returns the id of each, in the same order; 0 marks one
+// that was already stored or stands earlier in the same list.
+func (s *Store) InsertEvents(ctx context.Context, tx *sql.Tx, events []NewEvent) ([]int64, error) {
+	inserted := make(map[identity]int64, len(events))
+	const columns = 11
+	err := inChunks(events, 256, func(chunk []NewEvent) error {
+		var q strings.Builder
+		q.WriteString(`INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id,
+			entry_title, happened_at, received_at, state, body) VALUES `)
+		args := make([]any, 0, len(chunk)*columns)
+		for i, e := range chunk {
+			if i > 0 {
+				q.WriteString(", ")
+			}
+			q.WriteString(placeholders(i*columns+1, columns))
+			args = append(args, e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger,
+				string(e.Event.Entry.Kind), string(e.Event.Entry.ID), e.Event.Entry.Title,
+				millis(e.HappenedAt()), millis(e.ReceivedAt), string(event.EventPending), e.Body)
+		}
+		q.WriteString(` ON CONFLICT (portal, webhook_id, event_id) DO NOTHING RETURNING id, portal, webhook_id, event_id`)
+		rows, err := tx.QueryContext(ctx, q.String(), args...)
+		if err != nil {
+			return fmt.Errorf("store events: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id int64
+			var key identity
+			if err := rows.Scan(&id, &key.portal, &key.webhookID, &key.eventID); err != nil {
+				return fmt.Errorf("store events: %w", err)
+			}
+			inserted[key] = id
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(events))
+	for i, e := range events {
+		key := identity{e.Portal, e.Event.WebhookID, e.Event.ID}
+		ids[i] = inserted[key]
+		delete(inserted, key)
+	}
+	return ids, nil
+}
+
+// PendingEvent is an event that routing has not decided yet.
+type PendingEvent struct {
+	ID         int64
+	Portal     string
+	EventID    string // the portal's
+	Trigger    string
+	ReceivedAt time.Time
+	HappenedAt time.Time
+	Attempts   int
+	Body       []byte
+}
+
+// PendingEvents returns those of the events that are still pending, oldest first.
+func (s *Store) PendingEvents(ctx context.Context, ids []int64) ([]PendingEvent, error) {
+	var out []PendingEvent
+	err := inChunks(ids, 500, func(chunk []int64) error {
+		rows, err := s.read.QueryContext(ctx, `SELECT id, portal, event_id, "trigger", received_at, happened_at,
+				attempts, body FROM events
+			WHERE state = 'pending' AND id IN `+placeholders(1, len(chunk))+` ORDER BY id`, anys(chunk)...)
+		if err != nil {
+			return fmt.Errorf("read pending events: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e PendingEvent
+			var received, happened int64
+			if err := rows.Scan(&e.ID, &e.Portal, &e.EventID, &e.Trigger, &received, &happened, &e.Attempts, &e.Body); err != nil {
+				return fmt.Errorf("read pending events: %w", err)
+			}
+			e.ReceivedAt, e.HappenedAt = fromMillis(received), fromMillis(happened)
+			out = append(out, e)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// StalePending returns up to limit events that have been pending since before the given
+// time: their route job is late or was lost.
+func (s *Store) StalePending(ctx context.Context, before time.Time, limit int) ([]int64, error) {
+	return queryColumn[int64](ctx, s.read, `SELECT id FROM events WHERE state = 'pending' AND received_at < $1
+		ORDER BY id LIMIT $2`, millis(before), limit)
+}
+
+// Decision is what routing made of an event.
+type Decision struct {
+	EventID   int64
+	State     event.EventState // EventPending: not decided, to be tried again
+	Reason    string
+	Transfers []NewTransfer
+}
+
+// SaveDecisions stores what routing made of events: their states and their transfers. It
+// returns the lanes that have new work. Events that are no longer pending are left alone,
+// so that a route job may run twice.
+func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decision) (lanes []string, err error) {
+	now := s.now()
+	touched := map[string]bool{}
+	for _, d := range decisions {
+		routedAt := now
+		attempts := 0
+		if d.State == event.EventPending {
+			routedAt, attempts = time.Time{}, 1
+		}
+		result, err := tx.ExecContext(ctx, `UPDATE events SET state = $1, reason = $2, routed_at = $3, attempts = attempts + $4
+			WHERE id = $5 AND state = 'pending'`, string(d.State), d.Reason, millis(routedAt), attempts, d.EventID)
+		if err != nil {
+			return nil, fmt.Errorf("store decision on event %d: %w", d.EventID, err)
+		}
+		if n, err := result.RowsAffected(); err != nil {
+			return nil, fmt.Errorf("store decision on event %d: %w", d.EventID, err)
+		} else if n == 0 {
+			continue
+		}
+		if err := s.insertTransfers(ctx, tx, d, now, touched); err != nil {
+			return nil, err
+		}
+	}
+	return sortedKeys(touched), nil
+}
+
+// Prune deletes up to limit events that were decided before the given time and whose
+// transfers have all ended as done, skipped or cancelled, together with those transfers, and
+// returns how many. Failed ones are kept: they are dead letters.
+func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	pruned := 0
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		ids, err := queryColumn[int64](ctx, tx, `SELECT id FROM events
+			WHERE state IN ('routed', 'ignored') AND routed_at < $1
+				AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
+					AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
+			ORDER BY id LIMIT $2`, millis(before), limit)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		pruned = len(ids)
+		return inChunks(ids, 500, func(chunk []int64) error {
+			in := placeholders(1, len(chunk))
+			if _, err := tx.ExecContext(ctx, `DELETE FROM transfers WHERE event_id IN `+in, anys(chunk)...); err != nil {
+				return err
+			}
+			_, err := tx.ExecContext(ctx, `DELETE FROM events WHERE id IN `+in, anys(chunk)...)
+			return err
+		})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete old events: %w", err)
+	}
+	return pruned, nil
+}
+
+// PruneOperations deletes up to limit operations that were settled before the given time.
+func (s *Store) PruneOperations(ctx context.Context, before time.Time, limit int) (int, error) {
+	var n int64
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `DELETE FROM operations WHERE id IN
+			(SELECT id FROM operations WHERE state = 'settled' AND settled_at < $1 ORDER BY id LIMIT $2)`, millis(before), limit)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete old operations: %w", err)
+	}
+	return int(n), nil
+}

@@ -1,0 +1,265 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"docspace-router/internal/event"
+)
+
+// OperationState is where an operation stands.
+type OperationState string
+
+// The states of an operation. Sending is written before the call, so that a crash at any
+// point leaves a trace of what may have been asked of the portal; Running means that the
+// portal's id for it is known; Settled means that every transfer has what it achieved.
+const (
+	OperationSending OperationState = "sending"
+	OperationRunning OperationState = "running"
+	OperationSettled OperationState = "settled"
+)
+
+// Operation is one fileops call with a batch of a lane's transfers.
+type Operation struct {
+	ID        int64
+	Lane      string
+	Portal    string
+	State     OperationState
+	PortalID  string // DocSpace's id of it; empty while unknown
+	StartedAt time.Time
+	Seen      int // of a lost answer: how many entries were last seen in the destination
+	SeenAt    time.Time
+	Transfers []Transfer // those that are not accounted for yet, oldest first
+}
+
+const operationColumns = `id, lane, portal, state, portal_operation_id, started_at, seen, seen_at`
+
+func scanOperation(rows *sql.Rows) (Operation, error) {
+	var op Operation
+	var started, seenAt int64
+	err := rows.Scan(&op.ID, &op.Lane, &op.Portal, &op.State, &op.PortalID, &started, &op.Seen, &seenAt)
+	op.StartedAt, op.SeenAt = fromMillis(started), fromMillis(seenAt)
+	return op, err
+}
+
+// OpenOperation returns the lane's operation that is not settled, or nil.
+func (s *Store) OpenOperation(ctx context.Context, lane string) (*Operation, error) {
+	open, err := queryAll(ctx, s.read, scanOperation,
+		`SELECT `+operationColumns+` FROM operations WHERE lane = $1 AND state <> 'settled'`, lane)
+	if err != nil {
+		return nil, fmt.Errorf("read open operation: %w", err)
+	}
+	if len(open) == 0 {
+		return nil, nil
+	}
+	op := open[0]
+	op.Transfers, err = queryAll(ctx, s.read, scanTransfer,
+		`SELECT `+transferColumns+` FROM transfers WHERE operation_id = $1 AND state = 'sending' ORDER BY id`, op.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read transfers of operation %d: %w", op.ID, err)
+	}
+	return &op, nil
+}
+
+// claimWindow is how many queued transfers are looked at for each one claimed, because some
+// of them may not share a call.
+const claimWindow = 10
+
+// Claim makes an operation of up to limit queued transfers of a lane whose time has come,
+// oldest first, and returns it, or nil when there are none. fit says whether a transfer may
+// join those already taken; one that may not is left for a later operation. A transfer's own
+// MaxBatch limits the batch it is part of.
+func (s *Store) Claim(ctx context.Context, lane string, limit int, fit func(taken []Transfer, t Transfer) bool) (*Operation, error) {
+	var op *Operation
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		now := s.now()
+		queued, err := queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
+			WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`,
+			lane, millis(now), limit*claimWindow)
+		if err != nil {
+			return err
+		}
+		taken := choose(queued, limit, fit)
+		if len(taken) == 0 {
+			return nil
+		}
+		op = &Operation{Lane: lane, Portal: taken[0].Portal, State: OperationSending, StartedAt: fromMillis(millis(now)), Transfers: taken}
+		if err := tx.QueryRowContext(ctx, `INSERT INTO operations (lane, portal, state, transfers, started_at)
+			VALUES ($1, $2, $3, $4, $5) RETURNING id`,
+			op.Lane, op.Portal, string(op.State), len(taken), millis(now)).Scan(&op.ID); err != nil {
+			return err
+		}
+		ids := make([]int64, len(taken))
+		for i := range taken {
+			taken[i].State, taken[i].OperationID = event.Sending, op.ID
+			ids[i] = taken[i].ID
+		}
+		return inChunks(ids, 500, func(chunk []int64) error {
+			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'sending', operation_id = $1 WHERE id IN `+
+				placeholders(2, len(chunk)), append([]any{op.ID}, anys(chunk)...)...)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim transfers of lane %s: %w", lane, err)
+	}
+	return op, nil
+}
+
+func choose(queued []Transfer, limit int, fit func([]Transfer, Transfer) bool) []Transfer {
+	var taken []Transfer
+	for _, t := range queued {
+		if t.MaxBatch > 0 && t.MaxBatch < limit {
+			if t.MaxBatch <= len(taken) {
+				continue
+			}
+			limit = t.MaxBatch
+		}
+		if fit(taken, t) {
+			taken = append(taken, t)
+		}
+		if len(taken) >= limit {
+			break
+		}
+	}
+	return taken
+}
+
+// MarkRunning stores the portal's id of an operation.
+func (s *Store) MarkRunning(ctx context.Context, op *Operation, portalID string) error {
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE operations SET state = 'running', portal_operation_id = $1 WHERE id = $2 AND state = 'sending'`,
+			portalID, op.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store portal id of operation %d: %w", op.ID, err)
+	}
+	op.State, op.PortalID = OperationRunning, portalID
+	return nil
+}
+
+// MarkSeen stores that more entries of an operation were seen in the destination than ever
+// before.
+func (s *Store) MarkSeen(ctx context.Context, op *Operation, seen int) error {
+	now := s.now()
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE operations SET seen = $1, seen_at = $2 WHERE id = $3`, seen, millis(now), op.ID)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store progress of operation %d: %w", op.ID, err)
+	}
+	op.Seen, op.SeenAt = seen, now
+	return nil
+}
+
+// SettleOperation stores what became of an operation's transfers and settles it, in one
+// transaction. It returns the lanes of moves that waited for them.
+func (s *Store) SettleOperation(ctx context.Context, op *Operation, outcomes []Outcome, problem string) (lanes []string, err error) {
+	err = s.InTx(ctx, func(tx *sql.Tx) error {
+		now := s.now()
+		done := 0
+		var ended []int64
+		for _, o := range outcomes {
+			if err := s.saveOutcome(ctx, tx, o, now); err != nil {
+				return err
+			}
+			if o.State.Ended() {
+				ended = append(ended, o.TransferID)
+			}
+			if o.State == event.Done {
+				done++
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE operations SET state = 'settled', done = $1, error = $2, settled_at = $3 WHERE id = $4`,
+			done, problem, millis(now), op.ID); err != nil {
+			return err
+		}
+		lanes, err = s.unblockMoves(ctx, tx, ended, now)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settle operation %d: %w", op.ID, err)
+	}
+	return lanes, nil
+}
+
+// TakenResults returns those of the portal's entries that are already known as the result of
+// a transfer, so that no copy is credited twice.
+func (s *Store) TakenResults(ctx context.Context, portal string, ids []event.ID) (map[event.ID]bool, error) {
+	taken := map[event.ID]bool{}
+	err := inChunks(ids, 500, func(chunk []event.ID) error {
+		found, err := queryColumn[event.ID](ctx, s.read, `SELECT result_id FROM transfers WHERE portal = $1 AND result_id <> ''
+			AND result_id IN `+placeholders(2, len(chunk)), append([]any{portal}, anys(chunk)...)...)
+		for _, id := range found {
+			taken[id] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read known results: %w", err)
+	}
+	return taken, nil
+}
+
+// RuleFile is the last good version of one rules file.
+type RuleFile struct {
+	Name     string
+	Hash     string
+	Text     []byte
+	LoadedAt time.Time
+}
+
+// SaveRuleFiles replaces the last good version of the rules.
+func (s *Store) SaveRuleFiles(ctx context.Context, files []RuleFile) error {
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM rule_files`); err != nil {
+			return err
+		}
+		for _, f := range files {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO rule_files (name, hash, text, loaded_at) VALUES ($1, $2, $3, $4)`,
+				f.Name, f.Hash, f.Text, millis(s.now())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store rules files: %w", err)
+	}
+	return nil
+}
+
+// RuleFiles returns the last good version of the rules, in name order; none when no version
+// was ever good.
+func (s *Store) RuleFiles(ctx context.Context) ([]RuleFile, error) {
+	files, err := queryAll(ctx, s.read, func(rows *sql.Rows) (f RuleFile, err error) {
+		var at int64
+		err = rows.Scan(&f.Name, &f.Hash, &f.Text, &at)
+		f.LoadedAt = fromMillis(at)
+		return f, err
+	}, `SELECT name, hash, text, loaded_at FROM rule_files ORDER BY name`)
+	if err != nil {
+		return nil, fmt.Errorf("read rules files: %w", err)
+	}
+	return files, nil
+}
+
+// Transfer returns one transfer, or ErrNotFound.
+func (s *Store) Transfer(ctx context.Context, id int64) (Transfer, error) {
+	return one(queryAll(ctx, s.read, scanTransfer, `SELECT `+transferColumns+` FROM transfers WHERE id = $1`, id))
+}
+
+func one[T any](items []T, err error) (T, error) {
+	var zero T
+	if err != nil {
+		return zero, err
+	}
+	if len(items) == 0 {
+		return zero, ErrNotFound
+	}
+	return items[0], nil
+}
