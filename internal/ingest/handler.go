@@ -1,0 +1,201 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+// MaxBody is the largest delivery taken, in bytes.
+const MaxBody = 2 << 20
+
+// Portal is what ingest must know of a portal.
+type Portal struct {
+	Name string
+	// Secrets are those any one of which may have signed a delivery. Without secrets
+	// deliveries are taken unsigned: the configuration allows that only on request.
+	Secrets []string
+}
+
+// Options configures a Handler. Store, Enqueue and Portals are required.
+type Options struct {
+	Store   Store
+	Enqueue Enqueue
+	// Portals returns the portal of that name in the configuration of this moment; the empty
+	// name means the only portal.
+	Portals    func(name string) (Portal, bool)
+	Timeout    time.Duration // for one group commit; default 10 s
+	Logger     *slog.Logger  // default slog.Default
+	Registerer prometheus.Registerer
+	Now        func() time.Time // default time.Now
+}
+
+// Handler serves the webhook endpoint.
+type Handler struct {
+	portals   func(string) (Portal, bool)
+	committer *committer
+	metrics   *metrics
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// New returns a Handler. Deliveries wait until Run runs.
+func New(o Options) (*Handler, error) {
+	if o.Store == nil || o.Enqueue == nil || o.Portals == nil {
+		return nil, errors.New("ingest: Store, Enqueue and Portals are required")
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := newMetrics(o.Registerer)
+	return &Handler{
+		portals: o.Portals,
+		committer: &committer{
+			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m,
+			waiting: make(chan waiter, 1024),
+		},
+		metrics: m,
+		log:     o.Logger.With("component", "ingest"),
+		now:     o.Now,
+	}, nil
+}
+
+// Run commits deliveries until ctx ends. It is to be ended after the HTTP server, so that no
+// delivery is left waiting.
+func (h *Handler) Run(ctx context.Context) error {
+	h.committer.run(ctx)
+	return nil
+}
+
+// Register adds the endpoint's routes.
+func (h *Handler) Register(r *mux.Router) {
+	for _, path := range []string{"/webhook", "/webhook/", "/webhook/{portal}"} {
+		// DocSpace checks the URL with an unsigned HEAD before it creates a webhook.
+		r.HandleFunc(path, h.probe).Methods(http.MethodHead, http.MethodGet)
+		r.HandleFunc(path, h.receive).Methods(http.MethodPost)
+	}
+}
+
+func (h *Handler) probe(w http.ResponseWriter, r *http.Request) {
+	if _, ok := h.portals(mux.Vars(r)["portal"]); !ok {
+		h.unknownPortal(w, r)
+		return
+	}
+	answer(w, http.StatusOK, reply{Status: "ok"})
+}
+
+// reply is the body of an answer. DocSpace keeps it in a column of 64 KiB, so it stays tiny.
+type reply struct {
+	Status    string `json:"status"`
+	Duplicate bool   `json:"duplicate,omitempty"`
+	Ignored   string `json:"ignored,omitempty"`
+	Error     string `json:"error,omitempty"`
+}
+
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request) {
+	started := h.now()
+	portal, ok := h.portals(mux.Vars(r)["portal"])
+	if !ok {
+		h.metrics.requests.WithLabelValues("", strconv.Itoa(http.StatusNotFound)).Inc()
+		h.unknownPortal(w, r)
+		return
+	}
+	code, body := h.take(r, portal, started)
+	h.metrics.requests.WithLabelValues(portal.Name, strconv.Itoa(code)).Inc()
+	h.metrics.seconds.WithLabelValues(portal.Name).Observe(h.now().Sub(started).Seconds())
+	answer(w, code, body)
+}
+
+// take reads, checks and stores one delivery and says how it is answered.
+func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code int, body reply) {
+	log := h.log.With("portal", portal.Name)
+	raw, err := readBody(r)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		log.Warn("delivery refused", "reason", "body too large", "limit_bytes", MaxBody)
+		return http.StatusRequestEntityTooLarge, refusal("the body is larger than 2 MiB")
+	case err != nil:
+		log.Warn("delivery refused", "reason", "body not readable", "err", err)
+		return http.StatusBadRequest, refusal("the body could not be read")
+	}
+	if len(portal.Secrets) > 0 && !event.Verify(raw, r.Header.Get(event.SignatureHeader), portal.Secrets...) {
+		log.Warn("delivery refused", "reason", "signature missing or wrong")
+		return http.StatusUnauthorized, refusal("the signature is missing or wrong")
+	}
+
+	ev, err := event.Parse(raw)
+	var noEntry *event.NoEntryError
+	switch {
+	case errors.As(err, &noEntry):
+		h.metrics.ignored.WithLabelValues(portal.Name).Inc()
+		log.Debug("delivery ignored", "reason", noEntry.Reason)
+		return http.StatusOK, reply{Status: "ok", Ignored: noEntry.Reason}
+	case err != nil:
+		log.Warn("delivery refused", "reason", "not JSON", "err", err)
+		return http.StatusBadRequest, refusal(err.Error())
+	}
+
+	duplicate, err := h.committer.commit(r.Context(), store.NewEvent{Portal: portal.Name, Event: ev, ReceivedAt: received, Body: raw})
+	if err != nil {
+		log.Error("delivery not stored", "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
+		return http.StatusServiceUnavailable, refusal("the delivery could not be stored; send it again")
+	}
+	if duplicate {
+		h.metrics.duplicates.WithLabelValues(portal.Name).Inc()
+	} else {
+		h.metrics.events.WithLabelValues(portal.Name, boundedTrigger(ev.Trigger)).Inc()
+	}
+	log.Debug("delivery stored", "event_id", ev.ID, "trigger", ev.Trigger, "duplicate", duplicate)
+	return http.StatusOK, reply{Status: "ok", Duplicate: duplicate}
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	limited := http.MaxBytesReader(nil, r.Body, MaxBody)
+	if r.ContentLength > 0 && r.ContentLength <= MaxBody {
+		raw := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(limited, raw)
+		return raw, err
+	}
+	return io.ReadAll(limited)
+}
+
+func (h *Handler) unknownPortal(w http.ResponseWriter, r *http.Request) {
+	name := mux.Vars(r)["portal"]
+	if name == "" {
+		answer(w, http.StatusNotFound, refusal("there are several portals: use /webhook/{portal}"))
+		return
+	}
+	h.log.Warn("delivery refused", "reason", "unknown portal", "path", r.URL.Path)
+	answer(w, http.StatusNotFound, refusal("there is no portal of that name"))
+}
+
+func refusal(text string) reply { return reply{Status: "refused", Error: text} }
+
+func answer(w http.ResponseWriter, code int, body reply) {
+	raw, err := json.Marshal(body)
+	if err != nil { // four plain fields cannot fail to marshal
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	// The sender may have gone away; the delivery is stored all the same.
+	_, _ = w.Write(append(raw, '\n'))
+}
