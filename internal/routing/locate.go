@@ -1,0 +1,177 @@
+package routing
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/rules"
+)
+
+// Portal is the part of a portal that routing asks about entries.
+type Portal interface {
+	Self(ctx context.Context) (docspace.User, error)
+	FolderPath(ctx context.Context, id event.ID) ([]docspace.Folder, error)
+	File(ctx context.Context, id event.ID) (docspace.File, error)
+	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
+	Room(ctx context.Context, id event.ID) (docspace.Folder, error)
+}
+
+// place is a folder or room of one portal.
+type place struct {
+	portal string
+	id     event.ID
+}
+
+// Locator answers where entries lie, and remembers it for a while: rooms are renamed and
+// tagged, and tag changes fire no webhook.
+type Locator struct {
+	paths *cache[place, []docspace.Folder]
+	rooms *cache[place, docspace.Folder]
+	self  *cache[string, string]
+	calls singleflight.Group
+}
+
+// NewLocator returns a Locator that remembers answers for ttl.
+func NewLocator(ttl time.Duration) *Locator {
+	return &Locator{
+		paths: newCache[place, []docspace.Folder](ttl),
+		rooms: newCache[place, docspace.Folder](ttl),
+		self:  newCache[string, string](ttl),
+	}
+}
+
+// cache keeps the answers used last, each until its time is over. The library's own expiring
+// cache runs a goroutine that nobody can stop.
+type cache[K comparable, V any] struct {
+	*lru.Cache[K, answer[V]]
+	ttl time.Duration
+}
+
+type answer[V any] struct {
+	value V
+	until time.Time
+}
+
+func newCache[K comparable, V any](ttl time.Duration) *cache[K, V] {
+	c, err := lru.New[K, answer[V]](10_000)
+	if err != nil {
+		panic(err) // only a size below 1 is refused
+	}
+	return &cache[K, V]{c, ttl}
+}
+
+func (c *cache[K, V]) get(key K) (V, bool) {
+	a, ok := c.Get(key)
+	if !ok || !time.Now().Before(a.until) {
+		var zero V
+		return zero, false
+	}
+	return a.value, true
+}
+
+func (c *cache[K, V]) add(key K, value V) {
+	c.Add(key, answer[V]{value, time.Now().Add(c.ttl)})
+}
+
+// forget drops everything known: the portals have changed.
+func (l *Locator) forget() {
+	l.paths.Purge()
+	l.rooms.Purge()
+	l.self.Purge()
+}
+
+// observe drops what an event makes untrue: a moved folder changes the paths of all that lie
+// below it, and a changed room its title or tags.
+func (l *Locator) observe(portal string, ev event.Event) {
+	family, verb, _ := strings.Cut(ev.Trigger, ".")
+	switch {
+	case family == "room" && verb == "created", family == "folder" && verb == "created":
+		return // nothing is known of it yet
+	case family == "room" || family == "agent":
+	case family == "folder" && (verb == "moved" || verb == "restored" || verb == "updated"):
+	default:
+		return
+	}
+	for _, key := range l.paths.Keys() {
+		if path, ok := l.paths.Peek(key); ok && key.portal == portal && lies(path.value, ev.Entry.ID) {
+			l.paths.Remove(key)
+		}
+	}
+	l.rooms.Remove(place{portal, ev.Entry.ID})
+}
+
+func lies(path []docspace.Folder, id event.ID) bool {
+	for _, f := range path {
+		if f.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// selfID is the id of the account the portal's key acts as.
+func (l *Locator) selfID(ctx context.Context, portal string, p Portal) (string, error) {
+	return remember(ctx, l, l.self, portal, "self "+portal, func(ctx context.Context) (string, error) {
+		user, err := p.Self(ctx)
+		return user.ID, err
+	})
+}
+
+// chain returns the folders an entry lies in, from its own folder up to its room, and the
+// room, or nil where there is none: DocSpace's personal sections have no rooms.
+func (l *Locator) chain(ctx context.Context, portal string, p Portal, parent event.ID) ([]rules.Folder, *rules.Room, error) {
+	path, err := remember(ctx, l, l.paths, place{portal, parent}, "path "+portal+" "+string(parent),
+		func(ctx context.Context) ([]docspace.Folder, error) { return p.FolderPath(ctx, parent) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the room of folder %s: %w", parent, err)
+	}
+	var chain []rules.Folder
+	for i := len(path) - 1; i >= 0; i-- {
+		chain = append(chain, rules.Folder{ID: path[i].ID, Title: path[i].Title})
+		if path[i].RoomType != 0 {
+			return chain, &rules.Room{ID: path[i].ID, Title: path[i].Title, Type: rules.RoomType(path[i].RoomType)}, nil
+		}
+	}
+	// Only readable folders are in a path, so the entry's own folder may be missing from it.
+	if len(chain) == 0 || chain[0].ID != parent {
+		chain = append([]rules.Folder{{ID: parent}}, chain...)
+	}
+	return chain, nil, nil
+}
+
+func (l *Locator) tags(ctx context.Context, portal string, p Portal, room event.ID) ([]string, error) {
+	r, err := remember(ctx, l, l.rooms, place{portal, room}, "room "+portal+" "+string(room),
+		func(ctx context.Context) (docspace.Folder, error) { return p.Room(ctx, room) })
+	if err != nil {
+		return nil, fmt.Errorf("read the tags of room %s: %w", room, err)
+	}
+	return r.Tags, nil
+}
+
+// remember answers from the cache or asks once, however many events want to know.
+func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache[K, V], key K, call string,
+	ask func(context.Context) (V, error),
+) (V, error) {
+	if v, ok := known.get(key); ok {
+		return v, nil
+	}
+	v, err, _ := l.calls.Do(call, func() (any, error) {
+		v, err := ask(ctx)
+		if err == nil {
+			known.add(key, v)
+		}
+		return v, err
+	})
+	if err != nil {
+		var zero V
+		return zero, err
+	}
+	return v.(V), nil
+}
