@@ -1,0 +1,226 @@
+package dispatch
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/riverqueue/river"
+
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+// JobArgs are the arguments of a lane job.
+type JobArgs struct {
+	Lane string `json:"lane" river:"unique"`
+}
+
+// Kind is the job's stored name.
+func (JobArgs) Kind() string { return "lane" }
+
+// Queue is the job queue that lane jobs wait in.
+const Queue = "lane"
+
+// InsertOpts makes the job unique: a lane has at most one that has not ended. It is never
+// given up, because its transfers have deadlines of their own.
+func (JobArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{
+		Queue:       Queue,
+		MaxAttempts: math.MaxInt16,
+		UniqueOpts:  river.UniqueOpts{ByArgs: true, ByState: unfinishedStates},
+	}
+}
+
+// Portal is the part of a portal that dispatch needs.
+type Portal interface {
+	Start(ctx context.Context, b docspace.Batch) (docspace.Operation, error)
+	Operation(ctx context.Context, id string) (docspace.Operation, error)
+	Contents(ctx context.Context, folder event.ID, q docspace.ContentsQuery) (docspace.Contents, error)
+	File(ctx context.Context, id event.ID) (docspace.File, error)
+	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
+	Self(ctx context.Context) (docspace.User, error)
+}
+
+// Options configures a Dispatcher. Store, Portal, CompleteJob and Wake are required.
+type Options struct {
+	Store *store.Store
+	// Portal returns the portal of that name in the configuration of this moment.
+	Portal func(name string) (Portal, bool)
+	// CompleteJob ends a lane job inside a transaction.
+	CompleteJob func(ctx context.Context, tx *sql.Tx, job *river.Job[JobArgs]) error
+	// Wake sees to it that a lane job runs for each of the lanes.
+	Wake func(ctx context.Context, lanes []string) error
+
+	// Stopping is closed when the gateway begins to stop: a job then ends its run early. Nil:
+	// never.
+	Stopping <-chan struct{}
+
+	BatchMax    int           // transfers per operation; default 100
+	PollFirst   time.Duration // first look at a running operation; default 200 ms, doubling up to PollEvery
+	PollEvery   time.Duration // default 1 s
+	RunFor      time.Duration // how long one job run follows its operations before it makes room; default 10 s
+	SettleAfter time.Duration // how long nothing must have appeared in the destination before a lost operation counts as over; default 75 s, since DocSpace drops one after 60 s without progress
+	ClockSkew   time.Duration // how much the portal's clock may be behind ours; default 10 s
+	PortalPause time.Duration // how long a portal that is down or refuses the key is left alone; default 10 s
+	RetryFirst  time.Duration // default 5 s, doubling up to RetryMax
+	RetryMax    time.Duration // default 15 min
+	RetryFor    time.Duration // default 24 h
+	SweepEvery  time.Duration // how often lanes with due work are looked for; default 5 s
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
+	Now         func() time.Time
+}
+
+// Dispatcher works lane jobs.
+type Dispatcher struct {
+	river.WorkerDefaults[JobArgs]
+
+	o       Options
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// New returns a Dispatcher.
+func New(o Options) (*Dispatcher, error) {
+	if o.Store == nil || o.Portal == nil || o.CompleteJob == nil || o.Wake == nil {
+		return nil, errors.New("dispatch: Store, Portal, CompleteJob and Wake are required")
+	}
+	setDefault(&o.BatchMax, 100)
+	setDefault(&o.PollEvery, time.Second)
+	setDefault(&o.PollFirst, min(200*time.Millisecond, o.PollEvery))
+	setDefault(&o.RunFor, 10*time.Second)
+	setDefault(&o.SettleAfter, 75*time.Second)
+	setDefault(&o.ClockSkew, 10*time.Second)
+	setDefault(&o.PortalPause, 10*time.Second)
+	setDefault(&o.RetryFirst, 5*time.Second)
+	setDefault(&o.RetryMax, 15*time.Minute)
+	setDefault(&o.RetryFor, 24*time.Hour)
+	setDefault(&o.SweepEvery, 5*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Dispatcher{o: o, log: o.Logger.With("component", "dispatch"), metrics: newMetrics(o.Registerer)}, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Timeout bounds one run of a lane job: one call to the portal may be under way when RunFor
+// is over, and what it did must still be stored.
+func (d *Dispatcher) Timeout(*river.Job[JobArgs]) time.Duration { return d.o.RunFor + 3*time.Minute }
+
+// Run wakes the lanes whose work has come due, until ctx ends: those whose transfers waited
+// for a retry, and those whose wake-up was lost in a crash.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	ticker := time.NewTicker(d.o.SweepEvery)
+	defer ticker.Stop()
+	for {
+		lanes, err := d.o.Store.DueLanes(ctx)
+		if err == nil {
+			err = d.o.Wake(ctx, lanes)
+		}
+		if err != nil && ctx.Err() == nil {
+			d.log.Error("lanes with due work not woken", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// step is what is to be done after one step of a lane.
+type step struct {
+	idle bool          // nothing is due
+	wait time.Duration // come back then; 0: go on at once
+}
+
+// Work settles the lane's open operation and sends what is queued, until nothing is due or
+// the run has taken long enough.
+func (d *Dispatcher) Work(ctx context.Context, job *river.Job[JobArgs]) error {
+	until := d.o.Now().Add(d.o.RunFor)
+	for {
+		next, err := d.advance(ctx, job.Args.Lane, until)
+		switch {
+		case err != nil:
+			return err
+		case next.wait > 0:
+			return river.JobSnooze(next.wait)
+		case next.idle:
+			ended, err := d.end(ctx, job)
+			if ended || err != nil {
+				return err
+			}
+		}
+		if d.timeUp(until) {
+			return river.JobSnooze(0)
+		}
+	}
+}
+
+// end completes the job in the transaction that sees the lane empty, and otherwise reports
+// that there is more to do. So no wake-up is lost: a transfer committed before is seen here,
+// and one committed after finds no job in its way.
+func (d *Dispatcher) end(ctx context.Context, job *river.Job[JobArgs]) (ended bool, err error) {
+	err = d.o.Store.InTx(ctx, func(tx *sql.Tx) error {
+		due, err := d.o.Store.LaneDue(ctx, tx, job.Args.Lane)
+		if err != nil || due {
+			return err
+		}
+		ended = true
+		return d.o.CompleteJob(ctx, tx, job)
+	})
+	return ended && err == nil, err
+}
+
+// advance takes the lane one step further.
+func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) (step, error) {
+	op, err := d.o.Store.OpenOperation(ctx, lane)
+	if err != nil {
+		return step{}, err
+	}
+	if op != nil {
+		portal, ok := d.o.Portal(op.Portal)
+		if !ok {
+			return d.noPortal(op.Portal), nil
+		}
+		return d.settle(ctx, portal, op, until)
+	}
+	name, _, err := splitLane(lane)
+	if err != nil {
+		return step{}, err
+	}
+	portal, ok := d.o.Portal(name)
+	if !ok {
+		return d.noPortal(name), nil
+	}
+	op, err = d.o.Store.Claim(ctx, lane, d.o.BatchMax, mayShare)
+	if err != nil {
+		return step{}, err
+	}
+	if op == nil {
+		return step{idle: true}, nil
+	}
+	return d.send(ctx, portal, op, until)
+}
+
+// noPortal holds transfers of a portal that has left the rules file: they may not be lost,
+// and there is nobody to send them to.
+func (d *Dispatcher) noPortal(name string) step {
+	d.log.Warn("transfers held", "portal", name, "reason", "the portal is not in the rules file any more")
+	return step{wait: time.Minute}
+}

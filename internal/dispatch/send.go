@@ -1,0 +1,240 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/riverqueue/river/rivertype"
+	"golang.org/x/sync/errgroup"
+
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+// unfinishedStates are those in which a job still stands for its lane.
+var unfinishedStates = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
+	rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
+
+// splitLane reads the portal's name from a lane's.
+func splitLane(lane string) (portal, rest string, err error) {
+	portal, rest, ok := strings.Cut(lane, "|")
+	if !ok {
+		return "", "", fmt.Errorf("lane %q names no portal", lane)
+	}
+	return portal, rest, nil
+}
+
+// send makes the call of an operation whose row has been written and goes on to settle it.
+func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operation, until time.Time) (step, error) {
+	first := op.Transfers[0]
+	ids := make([]event.ID, len(op.Transfers))
+	for i, t := range op.Transfers {
+		ids[i] = t.EntryID
+	}
+	answer, err := portal.Start(ctx, docspace.Batch{
+		Action: first.Action, Kind: first.Kind, IDs: ids, Destination: first.Destination, Conflict: first.Conflict,
+	})
+	switch {
+	case err == nil && answer.Ended():
+		// The answer may already be the result, and then it cannot be read a second time.
+		return d.settleResult(ctx, portal, op, answer)
+	case err == nil:
+		if err := d.o.Store.MarkRunning(ctx, op, answer.ID); err != nil {
+			return step{}, err
+		}
+		return d.follow(ctx, portal, op, until)
+	case docspace.Uncertain(err):
+		d.log.Warn("answer lost", "portal", op.Portal, "lane", op.Lane, "operation_id", op.ID, "err", err)
+		return d.search(ctx, portal, op, fmt.Sprintf("the portal's answer was lost: %v", err))
+	default:
+		return d.refused(ctx, portal, op, err)
+	}
+}
+
+// refused settles an operation that the portal did not take: DocSpace checks every id before
+// it queues anything, so that nothing was done.
+func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Operation, err error) (step, error) {
+	if pause, ok := d.portalTrouble(err); ok {
+		again := requeueAll(op, store.Outcome{Reason: err.Error(), NextAttemptIn: pause}, keepLimit)
+		next, settleErr := d.settled(ctx, op, again, err.Error())
+		if settleErr != nil {
+			return next, settleErr
+		}
+		return step{wait: pause}, nil
+	}
+	if outcome, lost := d.destinationTrouble(ctx, portal, op.Transfers[0]); lost {
+		return d.settled(ctx, op, sameForAll(op, outcome, d.retryOrFail), err.Error())
+	}
+	if n := len(op.Transfers); n > 1 {
+		// One bad id refuses the whole batch. Asking for each entry costs reads, of which there
+		// are plenty; where that finds nothing, halve the batch until the bad one stands alone.
+		if outcomes, found := d.weed(ctx, portal, op); found {
+			return d.settled(ctx, op, outcomes, err.Error())
+		}
+		return d.settled(ctx, op, requeueAll(op, store.Outcome{Reason: err.Error()}, func(store.Transfer) int { return (n + 1) / 2 }), err.Error())
+	}
+	outcome := d.refusedAlone(ctx, portal, op.Transfers[0], err)
+	return d.settled(ctx, op, []store.Outcome{outcome}, err.Error())
+}
+
+// portalTrouble reports whether a failure is the portal's as a whole, so that it says nothing
+// about the transfers and must cost them nothing, and how long to leave the portal alone.
+func (d *Dispatcher) portalTrouble(err error) (pause time.Duration, ok bool) {
+	if after, limited := docspace.IsRateLimited(err); limited {
+		// Without Retry-After, which is the rule, one of the per-minute limits was hit.
+		return max(after, d.o.PortalPause), true
+	}
+	var unanswered *docspace.UnansweredError
+	if docspace.IsPortalDown(err) || docspace.IsCredentials(err) || errors.As(err, &unanswered) {
+		return d.o.PortalPause, true
+	}
+	return 0, false
+}
+
+// destinationTrouble asks whether the destination is the reason for a refusal.
+func (d *Dispatcher) destinationTrouble(ctx context.Context, portal Portal, t store.Transfer) (store.Outcome, bool) {
+	folder, err := portal.Folder(ctx, t.Destination)
+	switch {
+	case docspace.IsGone(err):
+		return store.Outcome{State: event.Failed, Reason: fmt.Sprintf("the destination folder %s does not exist", t.Destination)}, true
+	case docspace.IsForbidden(err):
+		return store.Outcome{State: event.Queued, Reason: fmt.Sprintf(
+			"the gateway's account may not open the destination folder %s: give it a role in that room", t.Destination)}, true
+	case err != nil:
+		return store.Outcome{}, false
+	}
+	if may, told := folder.Security["Create"]; told && !may {
+		return store.Outcome{State: event.Queued, Reason: fmt.Sprintf(
+			"the gateway's account may not create anything in the destination folder %s: make it content creator or manager of that room", t.Destination)}, true
+	}
+	return store.Outcome{}, false
+}
+
+// weed asks the portal for every entry of a refused batch and takes out those that are gone
+// or out of reach. The others are queued again, all together.
+func (d *Dispatcher) weed(ctx context.Context, portal Portal, op *store.Operation) (outcomes []store.Outcome, found bool) {
+	outcomes = requeueAll(op, store.Outcome{Reason: "another entry of its batch was refused"}, keepLimit)
+	var group errgroup.Group
+	group.SetLimit(8)
+	bad := make([]bool, len(op.Transfers))
+	for i, t := range op.Transfers {
+		group.Go(func() error {
+			_, _, err := whereIs(ctx, portal, t)
+			switch {
+			case docspace.IsGone(err):
+				outcomes[i], bad[i] = failedAsGone(t), true
+			case docspace.IsForbidden(err):
+				outcomes[i], bad[i] = d.retryOrFail(t, noAccess(t, "it may not even see it")), true
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // no member returns an error
+	return outcomes, slices.Contains(bad, true)
+}
+
+func failedAsGone(t store.Transfer) store.Outcome {
+	return store.Outcome{TransferID: t.ID, State: event.Failed, Attempted: true,
+		Reason: fmt.Sprintf("the %s no longer exists: it was deleted before it could be sent", t.Kind)}
+}
+
+func noAccess(t store.Transfer, detail string) string {
+	return fmt.Sprintf("DocSpace denies access to this %s (%s): the gateway's account lacks the right to %s it, "+
+		"or somebody has it locked or open", t.Kind, detail, t.Action)
+}
+
+// refusedAlone decides on a transfer that was refused when it stood alone. DocSpace answers
+// 403 both for a file that is gone and for one it will not hand out, so it is asked.
+func (d *Dispatcher) refusedAlone(ctx context.Context, portal Portal, t store.Transfer, refusal error) store.Outcome {
+	if gone(ctx, portal, t) {
+		return failedAsGone(t)
+	}
+	var status *docspace.StatusError
+	if errors.As(refusal, &status) {
+		switch status.StatusCode {
+		case http.StatusBadRequest, http.StatusUnsupportedMediaType:
+			return store.Outcome{TransferID: t.ID, State: event.Failed, Attempted: true,
+				Reason: fmt.Sprintf("DocSpace refuses this %s: %s", t.Kind, describe(status))}
+		case http.StatusForbidden:
+			return d.retryOrFail(t, noAccess(t, describe(status)))
+		}
+	}
+	if errors.Is(refusal, docspace.ErrInvalid) {
+		return store.Outcome{TransferID: t.ID, State: event.Failed, Attempted: true, Reason: refusal.Error()}
+	}
+	return d.retryOrFail(t, refusal.Error())
+}
+
+func describe(e *docspace.StatusError) string {
+	if e.Message == "" {
+		return http.StatusText(e.StatusCode)
+	}
+	return e.Message
+}
+
+// gone reports whether an entry has certainly ceased to exist.
+func gone(ctx context.Context, portal Portal, t store.Transfer) bool {
+	_, _, err := whereIs(ctx, portal, t)
+	return docspace.IsGone(err)
+}
+
+// retryOrFail queues a transfer for its next attempt, or makes it a dead letter when it has
+// been tried for long enough.
+func (d *Dispatcher) retryOrFail(t store.Transfer, reason string) store.Outcome {
+	o := store.Outcome{TransferID: t.ID, State: event.Queued, Reason: reason, Attempted: true, MaxBatch: t.MaxBatch}
+	o.NextAttemptIn = d.backoff(t.Attempts)
+	if age := d.o.Now().Sub(t.QueuedAt); age+o.NextAttemptIn > d.o.RetryFor {
+		o.State, o.NextAttemptIn = event.Failed, 0
+		o.Reason = fmt.Sprintf("given up after %d attempts in %s: %s", t.Attempts+1, age.Round(time.Minute), reason)
+	}
+	return o
+}
+
+// backoff doubles from RetryFirst to RetryMax, with up to a fifth of jitter so that transfers
+// which failed together do not come back together.
+func (d *Dispatcher) backoff(attempts int) time.Duration {
+	wait := d.o.RetryFirst
+	for range min(attempts, 30) {
+		if wait *= 2; wait >= d.o.RetryMax {
+			wait = d.o.RetryMax
+			break
+		}
+	}
+	return wait + rand.N(wait/5+1)
+}
+
+func keepLimit(t store.Transfer) int { return t.MaxBatch }
+
+// requeueAll queues every transfer of an operation again, without counting an attempt.
+func requeueAll(op *store.Operation, model store.Outcome, maxBatch func(store.Transfer) int) []store.Outcome {
+	outcomes := make([]store.Outcome, len(op.Transfers))
+	for i, t := range op.Transfers {
+		o := model
+		o.TransferID, o.State, o.MaxBatch = t.ID, event.Queued, maxBatch(t)
+		outcomes[i] = o
+	}
+	return outcomes
+}
+
+// sameForAll gives every transfer of an operation the same outcome.
+func sameForAll(op *store.Operation, model store.Outcome, retry func(store.Transfer, string) store.Outcome) []store.Outcome {
+	outcomes := make([]store.Outcome, len(op.Transfers))
+	for i, t := range op.Transfers {
+		if model.State == event.Queued {
+			outcomes[i] = retry(t, model.Reason)
+			continue
+		}
+		outcomes[i] = model
+		outcomes[i].TransferID, outcomes[i].Attempted = t.ID, true
+	}
+	return outcomes
+}
