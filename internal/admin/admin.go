@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"docspace-router/internal/store"
+)
+
+// Options configures the admin listener. Store, Reload, Rules and Gatherer are required.
+type Options struct {
+	Store    *store.Store
+	Reload   func(ctx context.Context) error // loads the rules file; the error names every problem
+	Rules    func() RulesStatus
+	Gatherer prometheus.Gatherer
+	Token    string // a bearer token every request must carry; empty: none
+	Version  string
+}
+
+// RulesStatus describes the rules in use and the last attempt to load the file.
+type RulesStatus struct {
+	Path     string    `json:"path" doc:"the rules file"`
+	Hash     string    `json:"hash" doc:"SHA-256 of the version in use"`
+	LoadedAt time.Time `json:"loaded_at" doc:"when the version in use was loaded"`
+	Rules    int       `json:"rules" doc:"rules in the version in use"`
+	LastGood bool      `json:"last_good" doc:"whether the version in use comes from the database because the file was bad at the start"`
+	Errors   []string  `json:"errors,omitempty" doc:"what is wrong with the file as it is now; empty when the version in use is that of the file"`
+}
+
+type api struct{ Options }
+
+// New returns the admin listener's handler.
+func New(o Options) (http.Handler, error) {
+	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Gatherer == nil {
+		return nil, errors.New("admin: Store, Reload, Rules and Gatherer are required")
+	}
+	a := api{o}
+	r := mux.NewRouter()
+	r.Handle("/metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	r.HandleFunc("/-/reload", a.reload).Methods(http.MethodPost)
+	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	r.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	r.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
+
+	c := huma.DefaultConfig("docspace-router admin API", o.Version)
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
+	routes := humamux.New(r, c)
+	huma.Get(routes, "/api/v1/status", a.status)
+	huma.Get(routes, "/api/v1/events", a.events)
+	huma.Get(routes, "/api/v1/transfers", a.transfers)
+
+	// A page of another site must not be able to make an administrator's browser act.
+	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
+}
+
+// authorized asks for the bearer token where there is one.
+func (a api) authorized(next http.Handler) http.Handler {
+	if a.Token == "" {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="docspace-router"`)
+			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// reload loads the rules file and answers with every problem it has.
+func (a api) reload(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if err := a.Reload(r.Context()); err != nil {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = w.Write([]byte(err.Error() + "\n"))
+		return
+	}
+	_, _ = w.Write([]byte("reloaded\n"))
+}
