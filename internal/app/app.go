@@ -1,0 +1,358 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"docspace-router/internal/admin"
+	"docspace-router/internal/config"
+	"docspace-router/internal/dispatch"
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/ingest"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/store"
+)
+
+// Options configures the gateway. Rules, Listen, AdminListen and Database are required.
+type Options struct {
+	Rules         string // path of the rules file
+	Listen        string // address of the webhook endpoint, such as ":3000"
+	AdminListen   string // address of the admin listener
+	AdminToken    string // required for an AdminListen that is not loopback
+	Database      string // sqlite://FILE
+	Retention     time.Duration
+	AllowUnsigned bool
+	TLSCert       string // certificate and key files of the webhook endpoint; empty: plain HTTP
+	TLSKey        string
+	LookupEnv     func(string) (string, bool)
+	Version       string
+	StopWithin    time.Duration // how long running calls may take to end at a stop; default 20 s
+	Logger        *slog.Logger
+
+	// Pace holds the waiting times of the parts; zero fields mean their defaults. Tests and
+	// the demo shorten them.
+	Pace Pace
+}
+
+// Pace is how fast the parts of the gateway work.
+type Pace struct {
+	Reload      time.Duration // how often the rules file's content is checked
+	PortalPause time.Duration // how long a portal that is down is left alone
+	Poll        time.Duration // how often a running operation is looked at
+	SettleAfter time.Duration // how long a lost operation may go on unseen
+	RetryFirst  time.Duration // the first retry of a transfer or a look-up
+	Sweep       time.Duration // how often lanes with due work are looked for
+}
+
+// App is the gateway. It runs once.
+type App struct {
+	o          Options
+	log        *slog.Logger
+	registry   *prometheus.Registry
+	store      *store.Store
+	live       *config.Live
+	jobs       *jobs
+	ingest     *ingest.Handler
+	routing    *routing.Router
+	dispatch   *dispatch.Dispatcher
+	public     *http.Server
+	admin      *http.Server
+	publicAt   net.Listener
+	adminAt    net.Listener
+	current    atomic.Pointer[version]
+	apiMetrics *docspace.Metrics
+	stopping   chan struct{}
+}
+
+// New builds the gateway and listens, but answers nothing before Run. It fails when the rules
+// file is bad and no good version of it is known, when the database cannot be opened, or when
+// an address is taken.
+func New(ctx context.Context, o Options) (app *App, err error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	a := &App{o: o, log: o.Logger.With("component", "app"), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.apiMetrics = docspace.NewMetrics(a.registry)
+
+	if a.store, err = store.Open(ctx, store.Options{URL: o.Database}); err != nil {
+		return nil, err
+	}
+	a.registry.MustRegister(newStateCollector(a.store, a.log))
+	if a.live, err = config.NewLive(ctx, config.LiveOptions{
+		Options:    config.Options{Path: o.Rules, LookupEnv: o.LookupEnv, AllowUnsigned: o.AllowUnsigned},
+		Apply:      a.apply,
+		LastGood:   lastGood{a.store},
+		Interval:   o.Pace.Reload,
+		Logger:     o.Logger,
+		Registerer: a.registry,
+	}); err != nil {
+		return nil, err
+	}
+	if err := a.apply(ctx, a.live.Current()); err != nil {
+		return nil, err
+	}
+	if err := a.build(ctx); err != nil {
+		return nil, err
+	}
+	if a.publicAt, err = net.Listen("tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("listen for webhooks: %w", err)
+	}
+	if a.adminAt, err = net.Listen("tcp", o.AdminListen); err != nil {
+		return nil, fmt.Errorf("listen for administrators: %w", err)
+	}
+	return a, nil
+}
+
+func (o *Options) check() error {
+	if o.Rules == "" || o.Listen == "" || o.AdminListen == "" || o.Database == "" {
+		return errors.New("app: Rules, Listen, AdminListen and Database are required")
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return errors.New("a TLS certificate needs its key, and a key its certificate")
+	}
+	if o.AdminToken == "" && !isLoopback(o.AdminListen) {
+		return fmt.Errorf("the admin listener on %s could be reached from other machines: give it a token, or listen on 127.0.0.1", o.AdminListen)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.StopWithin == 0 {
+		o.StopWithin = 20 * time.Second
+	}
+	if o.Retention == 0 {
+		o.Retention = 30 * 24 * time.Hour
+	}
+	return nil
+}
+
+// isLoopback reports whether nobody but this machine can reach an address to listen on.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// build makes the parts of an event's way, joined by the job queue.
+func (a *App) build(ctx context.Context) (err error) {
+	if a.jobs, err = newJobs(ctx, a.store.DB(), a.o.Logger); err != nil {
+		return err
+	}
+	if a.routing, err = routing.New(routing.Options{
+		Store:       a.store,
+		Snapshot:    a.routingSnapshot,
+		CompleteJob: completeRoute,
+		Wake:        a.jobs.wake,
+		Sweep:       a.jobs.sweep,
+		RetryFirst:  a.o.Pace.RetryFirst,
+		Logger:      a.o.Logger,
+		Registerer:  a.registry,
+	}); err != nil {
+		return err
+	}
+	if a.dispatch, err = dispatch.New(dispatch.Options{
+		Store:       a.store,
+		Portal:      a.dispatchPortal,
+		CompleteJob: completeLane,
+		Wake:        a.jobs.wake,
+		Stopping:    a.stopping,
+		PollEvery:   a.o.Pace.Poll,
+		SettleAfter: a.o.Pace.SettleAfter,
+		PortalPause: a.o.Pace.PortalPause,
+		RetryFirst:  a.o.Pace.RetryFirst,
+		SweepEvery:  a.o.Pace.Sweep,
+		Logger:      a.o.Logger,
+		Registerer:  a.registry,
+	}); err != nil {
+		return err
+	}
+	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
+		return err
+	}
+	if a.ingest, err = ingest.New(ingest.Options{
+		Store:      a.store,
+		Enqueue:    a.jobs.enqueueRoute,
+		Portals:    a.ingestPortal,
+		Logger:     a.o.Logger,
+		Registerer: a.registry,
+	}); err != nil {
+		return err
+	}
+	adminHandler, err := admin.New(admin.Options{
+		Store:    a.store,
+		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
+		Rules:    a.rulesStatus,
+		Gatherer: a.registry,
+		Token:    a.o.AdminToken,
+		Version:  a.o.Version,
+	})
+	if err != nil {
+		return err
+	}
+	a.public = newServer(a.publicHandler(), a.o.Logger)
+	a.admin = newServer(adminHandler, a.o.Logger)
+	a.admin.WriteTimeout = 0 // profiles take as long as they are asked for
+	return nil
+}
+
+// publicHandler serves the webhook endpoint and the probes. It never redirects: DocSpace does
+// not follow.
+func (a *App) publicHandler() http.Handler {
+	r := mux.NewRouter().SkipClean(true)
+	a.ingest.Register(r)
+	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("ok\n"))
+	}).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/readyz", a.ready).Methods(http.MethodGet, http.MethodHead)
+	return r
+}
+
+// newServer sets the limits that keep slow or hostile clients from holding connections.
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.With("component", "http").Handler(), slog.LevelWarn),
+	}
+}
+
+// Addr is the address of the webhook endpoint.
+func (a *App) Addr() string { return a.publicAt.Addr().String() }
+
+// AdminAddr is the address of the admin listener.
+func (a *App) AdminAddr() string { return a.adminAt.Addr().String() }
+
+// Reload loads the rules file now.
+func (a *App) Reload(ctx context.Context, cause string) error { return a.live.Reload(ctx, cause) }
+
+// Run works until ctx ends, and then stops in the order in which work flows: no new
+// deliveries, the commits that have begun, the calls to portals that run, the rest. It
+// returns nil after a stop that was asked for.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	// Each part is ended by the one before it in the flow, not by ctx itself.
+	background := context.WithoutCancel(ctx)
+	commits, endCommits := context.WithCancel(background)
+	defer endCommits()
+	upkeep, endUpkeep := context.WithCancel(background)
+	defer endUpkeep()
+
+	if err := a.jobs.client.Start(background); err != nil {
+		return fmt.Errorf("start the job queue: %w", err)
+	}
+	failed := make(chan error, 8)
+	var parts errgroup.Group
+	start := func(name string, run func() error) {
+		parts.Go(func() error {
+			err := run()
+			if err != nil && !errors.Is(err, http.ErrServerClosed) {
+				err = fmt.Errorf("%s: %w", name, err)
+				failed <- err
+				return err
+			}
+			return nil
+		})
+	}
+	start("ingest", func() error { return a.ingest.Run(commits) })
+	start("rules", func() error { return a.live.Run(upkeep) })
+	start("routing", func() error { return a.routing.Run(upkeep) })
+	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
+	start("retention", func() error { return a.retain(upkeep) })
+	start("webhook listener", func() error { return a.servePublic() })
+	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
+	a.log.Info("gateway started", "version", a.o.Version, "listen", a.Addr(), "admin_listen", a.AdminAddr())
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		a.log.Info("gateway stops")
+	case cause = <-failed:
+		a.log.Error("gateway stops", "err", cause)
+	}
+
+	deadline, cancel := context.WithTimeout(background, a.o.StopWithin)
+	defer cancel()
+	errs := []error{cause, a.public.Shutdown(deadline)}
+	endCommits()
+	endUpkeep()
+	close(a.stopping)
+	errs = append(errs, a.jobs.stop(deadline), a.admin.Shutdown(deadline))
+	if err := parts.Wait(); cause == nil {
+		errs = append(errs, err)
+	}
+	a.log.Info("gateway stopped")
+	return errors.Join(errs...)
+}
+
+func (a *App) servePublic() error {
+	if a.o.TLSCert != "" {
+		return a.public.ServeTLS(a.publicAt, a.o.TLSCert, a.o.TLSKey)
+	}
+	return a.public.Serve(a.publicAt)
+}
+
+// close releases what New acquired, last first.
+func (a *App) close() {
+	for _, l := range []net.Listener{a.adminAt, a.publicAt} {
+		if l != nil {
+			_ = l.Close() // a served listener is closed already
+		}
+	}
+	if v := a.current.Load(); v != nil {
+		for _, p := range v.portals {
+			p.client.Close()
+		}
+	}
+	if a.store != nil {
+		if err := a.store.Close(); err != nil {
+			a.log.Error("database not closed", "err", err)
+		}
+	}
+}
+
+// retain deletes what is older than the retention time, in steps small enough not to hold up
+// deliveries.
+func (a *App) retain(ctx context.Context) error {
+	const stepSize = 500
+	ticker := time.NewTicker(10 * time.Minute)
+	defer ticker.Stop()
+	for {
+		before := time.Now().Add(-a.o.Retention)
+		for _, prune := range []func(context.Context, time.Time, int) (int, error){a.store.Prune, a.store.PruneOperations} {
+			for n := stepSize; n == stepSize && ctx.Err() == nil; {
+				var err error
+				if n, err = prune(ctx, before, stepSize); err != nil && ctx.Err() == nil {
+					a.log.Error("old events not deleted", "err", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}

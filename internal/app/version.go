@@ -1,0 +1,180 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"docspace-router/internal/admin"
+	"docspace-router/internal/config"
+	"docspace-router/internal/dispatch"
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/ingest"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/store"
+)
+
+// version is one complete version of the configuration with the clients of its portals. It
+// never changes; a reload replaces it whole.
+type version struct {
+	config  *config.Config
+	portals map[string]*portal
+}
+
+type portal struct {
+	config config.Portal
+	client *docspace.Client
+	ingest ingest.Portal
+}
+
+// apply makes a loaded configuration the current one. Clients of portals that did not change
+// are kept, with their limits' state.
+func (a *App) apply(_ context.Context, next *config.Config) error {
+	old := a.current.Load()
+	v := &version{config: next, portals: make(map[string]*portal, len(next.Portals))}
+	for _, p := range next.Portals {
+		built, err := a.buildPortal(p, old)
+		if err != nil {
+			return err
+		}
+		v.portals[p.Name] = built
+	}
+	a.current.Store(v)
+	if old != nil {
+		for name, p := range old.portals {
+			if kept := v.portals[name]; kept == nil || kept.client != p.client {
+				p.client.Close()
+			}
+		}
+		a.routing.Forget()
+	}
+	return nil
+}
+
+func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
+	built := &portal{config: p, ingest: ingest.Portal{Name: p.Name}}
+	for _, s := range p.WebhookSecrets {
+		built.ingest.Secrets = append(built.ingest.Secrets, s.Reveal())
+	}
+	if old != nil {
+		if was := old.portals[p.Name]; was != nil && was.config.URL == p.URL && was.config.Limits == p.Limits &&
+			was.config.APIKey.Reveal() == p.APIKey.Reveal() {
+			built.client = was.client
+			return built, nil
+		}
+	}
+	client, err := docspace.New(docspace.Options{
+		Portal:    p.Name,
+		URL:       p.URL,
+		APIKey:    p.APIKey.Reveal,
+		Limits:    docspace.Limits{RequestsPerMinute: p.Limits.RequestsPerMinute, ConcurrentWrites: p.Limits.ConcurrentWrites},
+		Metrics:   a.apiMetrics,
+		UserAgent: "docspace-router/" + a.o.Version,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: portal %s: %w", p.At, p.Name, err)
+	}
+	built.client = client
+	return built, nil
+}
+
+// ingestPortal is the portal of a webhook's path; the empty name means the only one.
+func (a *App) ingestPortal(name string) (ingest.Portal, bool) {
+	v := a.current.Load()
+	if name == "" {
+		if len(v.config.Portals) != 1 {
+			return ingest.Portal{}, false
+		}
+		name = v.config.Portals[0].Name
+	}
+	p, ok := v.portals[name]
+	if !ok {
+		return ingest.Portal{}, false
+	}
+	return p.ingest, true
+}
+
+func (a *App) routingSnapshot() routing.Snapshot {
+	v := a.current.Load()
+	return routing.Snapshot{Rules: v.config.Rules, Portal: func(name string) (routing.Portal, bool) {
+		p, ok := v.portals[name]
+		if !ok {
+			return nil, false
+		}
+		return p.client, true
+	}}
+}
+
+func (a *App) dispatchPortal(name string) (dispatch.Portal, bool) {
+	p, ok := a.current.Load().portals[name]
+	if !ok {
+		return nil, false
+	}
+	return p.client, true
+}
+
+// rulesStatus describes the rules in use and the last attempt to load them.
+func (a *App) rulesStatus() admin.RulesStatus {
+	s := a.live.Status()
+	out := admin.RulesStatus{
+		Path: a.o.Rules, Hash: s.Hash, LoadedAt: s.LoadedAt, Rules: a.current.Load().config.Rules.Len(),
+		LastGood: s.FromLastGood,
+	}
+	if s.LastError != nil {
+		out.Errors = strings.Split(s.LastError.Error(), "\n")
+	}
+	return out
+}
+
+// ready answers with one line per check. A bad rules file is told but is no reason to take
+// deliveries away from a gateway that routes by the version before.
+func (a *App) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+	defer cancel()
+	code := http.StatusOK
+	var lines []string
+	if err := a.store.Ping(ctx); err != nil {
+		code = http.StatusServiceUnavailable
+		lines = append(lines, "database: failed: "+err.Error())
+	} else {
+		lines = append(lines, "database: ok")
+	}
+	rules := a.rulesStatus()
+	switch {
+	case len(rules.Errors) > 0:
+		lines = append(lines, fmt.Sprintf("rules: the file has errors; %d rules of the last good version are in use (%s)", rules.Rules, shortHash(rules.Hash)))
+	default:
+		lines = append(lines, fmt.Sprintf("rules: ok, %d rules (%s)", rules.Rules, shortHash(rules.Hash)))
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(code)
+	_, _ = w.Write([]byte(strings.Join(lines, "\n") + "\n"))
+}
+
+func shortHash(hash string) string { return hash[:min(12, len(hash))] }
+
+// lastGood keeps the last good rules file in the database.
+type lastGood struct{ store *store.Store }
+
+func (l lastGood) Load(ctx context.Context) ([]config.File, error) {
+	files, err := l.store.RuleFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]config.File, 0, len(files))
+	for _, f := range files {
+		out = append(out, config.File{Name: f.Name, Hash: f.Hash, Text: f.Text})
+	}
+	return out, nil
+}
+
+func (l lastGood) Save(ctx context.Context, files []config.File) error {
+	out := make([]store.RuleFile, 0, len(files))
+	for _, f := range files {
+		out = append(out, store.RuleFile{Name: f.Name, Hash: f.Hash, Text: f.Text})
+	}
+	return l.store.SaveRuleFiles(ctx, slices.Clip(out))
+}
