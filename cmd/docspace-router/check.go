@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"docspace-router/internal/config"
+)
+
+func newCheck(env environment) *cobra.Command {
+	var rules rulesFlags
+	cmd := &cobra.Command{
+		Use:   "check [FILE]",
+		Short: "Validates a rules file",
+		Long: `check reads a rules file as serve would and prints everything that is wrong with it,
+each problem with its line and column. It asks no portal. The secrets that the file
+refers to must be there, as for serve; their values do not matter here.
+
+FILE may be "-" for standard input; without FILE the file named by --rules is checked.
+
+Exit status: 0 the file is valid, 1 it is not, 2 it cannot be read.`,
+		Example: `  docspace-router check rules.yaml
+  docspace-router check -o json - < rules.yaml`,
+		Args: atMostOne("file"),
+	}
+	rules.add(cmd)
+	withVariables(cmd)
+	output := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := fromEnvironment(cmd, env); err != nil {
+			return err
+		}
+		if len(args) == 1 {
+			rules.path = args[0]
+		}
+		c, err := loadRules(env, rules)
+		var problems config.Problems
+		if err != nil && !errors.As(err, &problems) {
+			return unreadable(err)
+		}
+		return printCheck(env.stdout, output.value, rules.path, c, problems)
+	}
+	return cmd
+}
+
+// atMostOne refuses a second argument.
+func atMostOne(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("takes one %s, not %d", what, len(args))
+		}
+		return nil
+	}
+}
+
+// loadRules reads the rules file, or standard input for "-".
+func loadRules(env environment, rules rulesFlags) (*config.Config, error) {
+	if rules.path != "-" {
+		return config.Load(rules.options(env))
+	}
+	text, err := io.ReadAll(env.stdin)
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return config.Parse("stdin", text, rules.options(env))
+}
+
+// problem is a problem as scripts see it.
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func asProblems(list config.Problems) []problem {
+	out := make([]problem, 0, len(list))
+	for _, p := range list {
+		out = append(out, problem(p))
+	}
+	return out
+}
+
+func printCheck(w io.Writer, output, path string, c *config.Config, problems config.Problems) error {
+	var warnings config.Problems
+	rules, portals := 0, 0
+	if c != nil {
+		warnings, rules, portals = c.Warnings, c.Rules.Len(), len(c.Portals)
+	}
+	if output == "json" {
+		err := writeJSON(w, struct {
+			Valid    bool      `json:"valid"`
+			Rules    int       `json:"rules"`
+			Portals  int       `json:"portals"`
+			Problems []problem `json:"problems"`
+			Warnings []problem `json:"warnings"`
+		}{len(problems) == 0, rules, portals, asProblems(problems), asProblems(warnings)})
+		if err != nil {
+			return err
+		}
+	} else {
+		if path == "-" {
+			path = "stdin"
+		}
+		for _, p := range problems {
+			fmt.Fprintln(w, p)
+		}
+		for _, p := range warnings {
+			fmt.Fprintln(w, "warning:", p)
+		}
+		if len(problems) == 0 {
+			fmt.Fprintf(w, "%s: valid: %s, %s\n", path, count(rules, "rule"), count(portals, "portal"))
+		} else {
+			fmt.Fprintf(w, "%s: invalid: %s\n", path, count(len(problems), "problem"))
+		}
+	}
+	if len(problems) > 0 {
+		return found()
+	}
+	return nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // "a && b" should stay readable
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

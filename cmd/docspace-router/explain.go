@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"docspace-router/internal/config"
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/rules"
+)
+
+func newExplain(env environment) *cobra.Command {
+	var flags rulesFlags
+	cmd := &cobra.Command{
+		Use:   "explain BODY.json",
+		Short: "Shows which rules match a delivery, and why the others do not",
+		Long: `explain reads the body of a webhook delivery and says for every rule whether it matches
+and, if not, which condition failed first and what was found instead. It routes nothing.
+The portal keeps the body of each delivery in the webhook's history; the file may be "-"
+for standard input.
+
+A delivery does not say in which room its file lies. What rests on such things is marked
+with a question mark, unless --online lets explain ask the portal, as serve would do.
+
+Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal could not
+be asked or the delivery is about no file or folder, 2 wrong usage or unreadable input.`,
+		Example: `  docspace-router explain delivery.json
+  docspace-router explain --online --portal acme -o json - < delivery.json`,
+		Args: atMostOne("delivery"),
+	}
+	flags.add(cmd)
+	withVariables(cmd)
+	output := addOutput(cmd)
+	body := cmd.Flags().StringP("file", "f", "", "the `file` with the delivery's body, when it is not given as an argument")
+	portal := cmd.Flags().String("portal", "", "the `name` of the portal that sent it; needed when there are several")
+	online := cmd.Flags().Bool("online", false, "ask the portal for what the delivery does not say")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := fromEnvironment(cmd, env); err != nil {
+			return err
+		}
+		switch {
+		case len(args) == 1 && *body != "":
+			return errors.New("the delivery is given twice, as an argument and with --file")
+		case len(args) == 1:
+			*body = args[0]
+		case *body == "":
+			return errors.New(`name the file with the delivery's body, or "-" for standard input`)
+		}
+		if *body == "-" && flags.path == "-" {
+			return errors.New("the rules and the delivery cannot both come from standard input")
+		}
+		c, err := loadRules(env, flags)
+		if err != nil {
+			return findings(err)
+		}
+		p, err := choosePortal(c, *portal)
+		if err != nil {
+			return unreadable(err)
+		}
+		ev, err := readDelivery(env, *body)
+		if err != nil {
+			return err
+		}
+		return explain(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
+	}
+	return cmd
+}
+
+func choosePortal(c *config.Config, name string) (config.Portal, error) {
+	if name == "" {
+		if len(c.Portals) > 1 {
+			return config.Portal{}, fmt.Errorf("the rules file has several portals, say with --portal which one sent this: %s", portalNames(c))
+		}
+		return c.Portals[0], nil
+	}
+	p, ok := c.Portal(name)
+	if !ok {
+		return config.Portal{}, fmt.Errorf("the rules file has no portal %q, only %s", name, portalNames(c))
+	}
+	return p, nil
+}
+
+// readDelivery reads a delivery as the webhook endpoint would.
+func readDelivery(env environment, path string) (event.Event, error) {
+	in := env.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return event.Event{}, unreadable(fmt.Errorf("read the delivery: %w", err))
+		}
+		defer f.Close()
+		in = f
+	}
+	raw, err := io.ReadAll(in)
+	if err != nil {
+		return event.Event{}, unreadable(fmt.Errorf("read the delivery: %w", err))
+	}
+	ev, err := event.Parse(raw)
+	var noEntry *event.NoEntryError
+	switch {
+	case errors.As(err, &noEntry):
+		return event.Event{}, findings(fmt.Errorf("such a delivery is ignored: %w", err))
+	case err != nil:
+		return event.Event{}, unreadable(fmt.Errorf("read the delivery: %w", err))
+	}
+	return ev, nil
+}
+
+func explain(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
+	facts := rules.Facts{Portal: p.Name, Event: ev, Now: time.Now()}
+	own := false
+	if online {
+		err := askPortal(ctx, c, p, &facts)
+		own = errors.Is(err, routing.ErrOwnEvent)
+		if err != nil && !own {
+			return findings(fmt.Errorf("ask portal %s: %w", p.Name, err))
+		}
+	}
+	e := newExplanation(c.Rules, facts, own)
+	if output == "json" {
+		return writeJSON(w, e)
+	}
+	e.print(w)
+	return nil
+}
+
+// askPortal completes the facts as routing does.
+func askPortal(ctx context.Context, c *config.Config, p config.Portal, facts *rules.Facts) error {
+	client, err := docspace.New(docspace.Options{
+		Portal: p.Name, URL: p.URL, APIKey: p.APIKey.Reveal, UserAgent: "docspace-router/" + buildVersion(),
+	})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return routing.NewLocator(time.Minute).Complete(ctx, routing.Snapshot{
+		Rules:  c.Rules,
+		Portal: func(name string) (routing.Portal, bool) { return client, name == p.Name },
+	}, facts)
+}

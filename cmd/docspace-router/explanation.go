@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"docspace-router/internal/config"
+	"docspace-router/internal/event"
+	"docspace-router/internal/rules"
+)
+
+// explanation is what the rules make of a delivery.
+type explanation struct {
+	Portal   string    `json:"portal"`
+	Trigger  string    `json:"trigger"`
+	Kind     string    `json:"entry_kind"`
+	EntryID  event.ID  `json:"entry_id"`
+	Title    string    `json:"title"`
+	ParentID event.ID  `json:"folder_id,omitempty"`
+	Room     *room     `json:"room,omitempty"`
+	OwnEvent bool      `json:"own_event,omitempty"` // caused by the gateway, so ignored whatever the rules say
+	Rules    []verdict `json:"rules"`
+}
+
+type room struct {
+	ID    event.ID `json:"id"`
+	Title string   `json:"title"`
+}
+
+// verdict is what became of one rule.
+type verdict struct {
+	Rule    string `json:"rule"`
+	Matched bool   `json:"matched"`
+	// Undecided says that asking the portal could turn the verdict round.
+	Undecided bool         `json:"undecided,omitempty"`
+	Condition string       `json:"condition,omitempty"`
+	Want      string       `json:"want,omitempty"`
+	Got       string       `json:"got,omitempty"`
+	Error     string       `json:"error,omitempty"`
+	Matches   []match      `json:"matches,omitempty"`
+	Dropped   []suppressed `json:"suppressed,omitempty"`
+}
+
+type match struct {
+	Action      event.Action   `json:"action"`
+	Destination event.ID       `json:"destination"`
+	Conflict    event.Conflict `json:"conflict"`
+}
+
+type suppressed struct {
+	match
+	Reason string `json:"reason"`
+}
+
+func newExplanation(table *rules.Table, f rules.Facts, own bool) explanation {
+	entry := f.Event.Entry
+	e := explanation{
+		Portal: f.Portal, Trigger: f.Event.Trigger, Kind: string(entry.Kind), EntryID: entry.ID,
+		Title: entry.Title, ParentID: entry.ParentID, OwnEvent: own, Rules: []verdict{},
+	}
+	if f.Room != nil {
+		e.Room = &room{f.Room.ID, f.Room.Title}
+	}
+	open := undecided{facts: &f, needs: !own && table.Needs(&f) != 0}
+	verdicts := table.Explain(&f)
+	specs := table.Rules()
+	// A fallback is tried after all the others, so what is open about them comes first.
+	for _, fallback := range []bool{false, true} {
+		for i, v := range verdicts {
+			if specs[i].Fallback == fallback {
+				open.look(i, &specs[i].Spec, v)
+			}
+		}
+	}
+	for i, v := range verdicts {
+		out := verdict{
+			Rule: v.Rule, Matched: v.Matched, Undecided: slices.Contains(open.rules, i),
+			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err,
+		}
+		for _, m := range v.Matches {
+			out.Matches = append(out.Matches, match{m.Action, m.Destination, m.Conflict})
+		}
+		for _, s := range v.Suppressed {
+			out.Dropped = append(out.Dropped, suppressed{match{s.Action, s.Destination, s.Conflict}, s.Reason})
+		}
+		e.Rules = append(e.Rules, out)
+	}
+	return e
+}
+
+// undecided finds the rules whose verdict could change if the portal were asked: those whose
+// own conditions rest on something unknown, and those that depend on such a rule.
+type undecided struct {
+	facts *rules.Facts
+	needs bool // something is unknown that could matter
+	rules []int
+
+	any, stops, moves bool // among them: any at all, one that stops, one that moves
+}
+
+func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
+	if !u.needs {
+		return
+	}
+	shallow := func(r rules.Route) bool { return !r.Subfolders }
+	open := false
+	switch {
+	case v.Condition == rules.OnSource:
+		known := u.facts.ChainKnown || u.facts.Event.Entry.ParentID != "" && !slices.ContainsFunc(spec.Routes, func(r rules.Route) bool { return !shallow(r) })
+		open = !known
+	case v.Condition == rules.OnWhen:
+		// A condition that failed by itself stays failed.
+		open = v.Err != "" && v.Got == v.Err
+	case v.Matched:
+		open = u.stops || u.any && spec.Fallback || u.moves && spec.Action == event.Move
+	}
+	if !open {
+		return
+	}
+	u.rules = append(u.rules, i)
+	u.any = true
+	u.stops = u.stops || spec.Stop
+	u.moves = u.moves || spec.Action == event.Move
+}
+
+// print writes the explanation for people.
+func (e explanation) print(w io.Writer) {
+	fmt.Fprintf(w, "%s on portal %s: %s %s %q", e.Trigger, e.Portal, e.Kind, e.EntryID, e.Title)
+	if e.ParentID != "" {
+		fmt.Fprintf(w, " in folder %s", e.ParentID)
+	}
+	if e.Room != nil {
+		fmt.Fprintf(w, ", room %s %q", e.Room.ID, e.Room.Title)
+	}
+	fmt.Fprint(w, "\n\n")
+	if e.OwnEvent {
+		fmt.Fprint(w, "The gateway caused this event itself, so it is ignored whatever the rules say.\n\n")
+	}
+	matched, open, elsewhere := 0, 0, 0
+	for _, v := range e.Rules {
+		if v.Condition == rules.OnPortal {
+			elsewhere++
+			continue
+		}
+		v.print(w)
+		switch {
+		case v.Undecided:
+			open++
+		case v.Matched:
+			matched++
+		}
+	}
+	fmt.Fprintf(w, "\n%d of %s", matched, count(len(e.Rules)-elsewhere, "rule"))
+	if matched == 1 {
+		fmt.Fprint(w, " matches")
+	} else {
+		fmt.Fprint(w, " match")
+	}
+	if open > 0 {
+		fmt.Fprintf(w, ", %d cannot be told without asking the portal (--online)", open)
+	}
+	if elsewhere > 0 {
+		fmt.Fprintf(w, "; %s of other portals", count(elsewhere, "rule"))
+	}
+	fmt.Fprintln(w, ".")
+}
+
+func (v verdict) print(w io.Writer) {
+	line := func(word, format string, args ...any) {
+		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 17))
+		fmt.Fprintf(w, "         %-6s  %s\n", word, text)
+	}
+	switch {
+	case v.Condition == rules.OnEnabled:
+		fmt.Fprintf(w, "  off  %s\n", v.Rule)
+		return
+	case v.Undecided:
+		fmt.Fprintf(w, "  ?    %s\n", v.Rule)
+	case v.Matched:
+		fmt.Fprintf(w, "  yes  %s\n", v.Rule)
+	default:
+		fmt.Fprintf(w, "  no   %s\n", v.Rule)
+	}
+	if !v.Matched {
+		fmt.Fprintf(w, "         %s\n", v.Condition)
+		line("wants", "%s", v.Want)
+		if v.Got != "" {
+			line("found", "%s", v.Got)
+		}
+		if v.Error != "" && v.Error != v.Got {
+			line("error", "%s", v.Error)
+		}
+		return
+	}
+	for _, m := range v.Matches {
+		line(string(m.Action), "to folder %s, on conflict %s", m.Destination, m.Conflict)
+	}
+	for _, s := range v.Dropped {
+		line("not", "%s to folder %s: %s", s.Action, s.Destination, s.Reason)
+	}
+	if v.Undecided {
+		line("unless", "a rule above marked ? comes first")
+	}
+}
+
+func portalNames(c *config.Config) string {
+	names := make([]string, len(c.Portals))
+	for i, p := range c.Portals {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
+}
