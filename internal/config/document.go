@@ -248,6 +248,7 @@ func (d *document) mapping(n *yaml.Node, path string, s schema) (fields, bool) {
 	if !ok {
 		return f, false
 	}
+	meant := map[string]field{}
 	for name, at := range f.byName {
 		where := join(path, name)
 		switch {
@@ -262,11 +263,18 @@ func (d *document) mapping(n *yaml.Node, path string, s schema) (fields, bool) {
 			hint := ""
 			if near := rules.Nearest(name, s.known); near != "" {
 				hint = "did you mean " + near + "?"
+				meant[near] = field{key: at.key}
 			}
 			d.add(at.key, where, hint, "unknown key %s", name)
 		}
 		at.value = nil
 		f.byName[name] = at
+	}
+	// A misspelt key counts as the one that was meant, so that one mistake is one problem.
+	for name, at := range meant {
+		if !f.has(name) {
+			f.byName[name] = at
+		}
 	}
 	return f, true
 }

@@ -152,9 +152,7 @@ func FuzzParse(f *testing.F) {
 		if bytes.Contains(text, []byte("file:")) {
 			t.Skip("reads files")
 		}
-		tm := time.AfterFunc(5*time.Second, func() { os.WriteFile("/tmp/slow.yaml", text, 0o600); panic("slow") })
 		c, err := Parse("rules.yaml", text, o)
-		tm.Stop()
 		if err == nil {
 			if len(c.Portals) == 0 || c.Rules == nil || c.Rules.Len() == 0 {
 				t.Errorf("an empty configuration: %+v", c)
