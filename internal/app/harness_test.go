@@ -42,8 +42,14 @@ type world struct {
 	owner, robot, client portalsim.UserID
 	room, dest           portalsim.ID
 
-	gateway *app.App
+	gateway addresses
 	stop    func() error
+}
+
+// addresses is where a gateway listens.
+type addresses interface {
+	Addr() string
+	AdminAddr() string
 }
 
 // newWorld makes a portal whose waiting times are short enough for tests. The gateway is not
@@ -102,7 +108,7 @@ func (w *world) addRoom(title string) portalsim.ID {
 	}})
 }
 
-// rule is one rule of a rules file: everything after its name.
+// writeRules replaces the rules file by one with these rules.
 func (w *world) writeRules(rules ...string) {
 	w.t.Helper()
 	w.replaceRules("version: 1\nrules:\n" + strings.Join(rules, ""))

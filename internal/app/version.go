@@ -145,13 +145,20 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	rules := a.rulesStatus()
 	switch {
 	case len(rules.Errors) > 0:
-		lines = append(lines, fmt.Sprintf("rules: the file has errors; %d rules of the last good version are in use (%s)", rules.Rules, shortHash(rules.Hash)))
+		lines = append(lines, fmt.Sprintf("rules: the file has errors; the last good version is in use, %s (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
 	default:
-		lines = append(lines, fmt.Sprintf("rules: ok, %d rules (%s)", rules.Rules, shortHash(rules.Hash)))
+		lines = append(lines, fmt.Sprintf("rules: ok, %s (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(strings.Join(lines, "\n") + "\n"))
+}
+
+func countRules(n int) string {
+	if n == 1 {
+		return "1 rule"
+	}
+	return fmt.Sprintf("%d rules", n)
 }
 
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
