@@ -3,6 +3,7 @@ package portalsim
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -297,7 +298,7 @@ func (p *Portal) postUpload(c *call) (any, error) {
 	parts := multipart.NewReader(bytes.NewReader(c.body), params["boundary"])
 	for {
 		part, err := parts.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -200,7 +200,7 @@ func (p *Portal) checkSecret(secret string) error {
 			upper = true
 		case r >= '0' && r <= '9':
 			digit = true
-		case !(r >= 'a' && r <= 'z'):
+		case r < 'a' || r > 'z':
 			special = true
 		}
 	}

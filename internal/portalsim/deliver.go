@@ -139,12 +139,11 @@ func (p *Portal) giveUp(r *row) {
 
 // attempt is the result of one request.
 type attempt struct {
-	status     int
-	failure    string // in .NET's words; empty after a 2xx
-	timeout    bool
-	connection bool // failed without an answer
-	response   string
-	headers    map[string][]string
+	status   int
+	failure  string // in .NET's words; empty after a 2xx
+	timeout  bool
+	response string
+	headers  map[string][]string
 }
 
 // attempt renders the body for this attempt, signs it and sends it.
@@ -192,7 +191,7 @@ func (p *Portal) post(to target, headers map[string][]string, body []byte) attem
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.url, bytes.NewReader(body))
 	if err != nil {
-		return attempt{failure: err.Error(), connection: true}
+		return attempt{failure: err.Error()}
 	}
 	for name, values := range headers {
 		for _, v := range values {
@@ -227,9 +226,9 @@ func (p *Portal) failedAttempt(err error) attempt {
 		return attempt{timeout: true, failure: fmt.Sprintf(
 			"The request was canceled due to the configured HttpClient.Timeout of %d seconds elapsing.", seconds)}
 	case errors.Is(err, syscall.ECONNREFUSED) && errors.As(err, &op) && op.Addr != nil:
-		return attempt{connection: true, failure: fmt.Sprintf("Connection refused (%s)", op.Addr)}
+		return attempt{failure: fmt.Sprintf("Connection refused (%s)", op.Addr)}
 	default:
-		return attempt{connection: true, failure: "An error occurred while sending the request."}
+		return attempt{failure: "An error occurred while sending the request."}
 	}
 }
 

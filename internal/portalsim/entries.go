@@ -11,7 +11,6 @@ import (
 
 // Types of folders, as DocSpace numbers them.
 const (
-	typeFolder    = 0
 	typeTrash     = 3
 	typeDocuments = 5
 	typeRooms     = 14

@@ -56,8 +56,8 @@ type Fault struct {
 	Kind FaultKind
 	// Method and Path choose the requests; empty ones match all. Path is compared segment
 	// by segment from the front, with or without the API's prefix; "*" and "{id}" stand for
-	// any one segment, and a final "$" ends the comparison exactly there. Faults of
-	// operations meet the two PUT requests that start operations only, whatever these say.
+	// any one segment, and a final "$" ends the comparison exactly there. Of faults of
+	// operations they choose among the two PUT requests that start operations.
 	Method, Path string
 	// After requests are let through first; then the fault acts Times times, always if 0.
 	After, Times int

@@ -15,7 +15,7 @@ type batch struct {
 	ConflictResolveType   json.RawMessage   `json:"conflictResolveType"`
 	DeleteAfter           bool              `json:"deleteAfter"` // throws the result away, no more
 	Content               bool              `json:"content"`
-	ToFillOut             bool              `json:"toFillOut"`
+	ToFillOut             bool              `json:"toFillOut"` // of forms; shows nowhere in what is simulated
 	ReturnSingleOperation bool              `json:"returnSingleOperation"`
 }
 
@@ -55,7 +55,10 @@ func (p *Portal) putOperation(c *call, move bool) (any, error) {
 		p.startOperation(op)
 		if op.plan.finishInCall {
 			p.mu.Unlock()
-			<-op.done
+			select {
+			case <-op.done:
+			case <-p.ctx.Done():
+			}
 			p.mu.Lock()
 		}
 		if op.single {
@@ -74,7 +77,8 @@ func (p *Portal) putOperation(c *call, move bool) (any, error) {
 }
 
 // usableIDs picks the ids of a batch: numbers, and strings, numeric ones of which are
-// numbers too. Numbers that are not 32-bit integers fail; anything else is ignored.
+// numbers too. Numbers that are not 32-bit integers fail; anything else is ignored. An id
+// sent twice is worked on twice: nothing says that DocSpace notices.
 func usableIDs(raw []json.RawMessage) ([]ID, error) {
 	var ids []ID
 	for _, r := range raw {
@@ -82,30 +86,37 @@ func usableIDs(raw []json.RawMessage) ([]ID, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok && !slices.Contains(ids, id) {
+		if ok {
 			ids = append(ids, id)
 		}
 	}
 	return ids, nil
 }
 
+// idOf reads one id; ok is false for what is no id at all.
 func idOf(raw json.RawMessage) (_ ID, ok bool, _ error) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil && len(raw) > 0 && raw[0] == '"' {
+	if len(raw) == 0 {
+		return "", false, nil
+	}
+	text := string(raw)
+	switch first := raw[0]; {
+	case first == '"':
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return "", false, badRequest(err.Error())
+		}
 		if n, err := strconv.ParseInt(text, 10, 32); err == nil {
 			return intID(int(n)), true, nil
 		}
 		return ID(text), text != "", nil
-	}
-	var number json.Number
-	if json.Unmarshal(raw, &number) != nil || number == "" {
+	case first == '-', first >= '0' && first <= '9':
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return "", false, serverError("The JSON value is not in a supported Int32 format.", "System.FormatException")
+		}
+		return intID(int(n)), true, nil
+	default:
 		return "", false, nil
 	}
-	n, err := strconv.ParseInt(number.String(), 10, 32)
-	if err != nil {
-		return "", false, serverError("The JSON value is not in a supported Int32 format.", "System.FormatException")
-	}
-	return intID(int(n)), true, nil
 }
 
 // destination reads destFolderId. What DocSpace makes of a missing one is not known; that

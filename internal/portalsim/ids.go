@@ -25,6 +25,7 @@ const (
 // Kind tells files from folders; a room is a folder.
 type Kind string
 
+// Kinds of entries.
 const (
 	KindFile   Kind = "file"
 	KindFolder Kind = "folder"

@@ -9,6 +9,7 @@ import (
 // Conflict says what becomes of an entry whose title is taken in the destination.
 type Conflict int
 
+// Rules for conflicts, and DocSpace's default among them: Skip.
 const (
 	Skip      Conflict = 0 // it stays where it is, silently
 	Overwrite Conflict = 1 // it becomes a new version of the one there
@@ -46,6 +47,7 @@ const (
 // operation is a fileops operation in the portal. Portal.mu guards it.
 type operation struct {
 	id             string
+	number         int // in order of arrival
 	owner          UserID
 	move           bool
 	files, folders []ID
@@ -88,29 +90,41 @@ func (p *Portal) startOperation(op *operation) {
 	op.queued, op.updated = now(), time.Now()
 	op.dropped, op.done = make(chan struct{}), make(chan struct{})
 	p.operationLog = append(p.operationLog, op)
+	op.number = len(p.operationLog)
 	if !op.plan.lose {
 		p.operations[op.id] = op
 	} else if !op.plan.loseRan {
-		op.cancelled = true
+		op.cancelled, op.ended = true, now()
 		close(op.dropped)
 		close(op.done)
 		return
 	}
-	p.wg.Go(func() { p.runOperation(op) })
+	p.waiting = append(p.waiting, op)
+	p.employ()
 }
 
-// runOperation waits for a worker and runs an operation on it.
+// employ gives waiting operations to free workers, first come, first served.
+func (p *Portal) employ() {
+	for p.running < p.opts.Timings.Workers && len(p.waiting) > 0 && p.ctx.Err() == nil {
+		op := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		p.running++
+		p.wg.Go(func() {
+			p.runOperation(op)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.running--
+			p.employ()
+		})
+	}
+}
+
+// runOperation does an operation's work.
 func (p *Portal) runOperation(op *operation) {
 	defer close(op.done)
-	select {
-	case p.workers <- struct{}{}:
-		defer func() { <-p.workers }()
-	case <-p.ctx.Done():
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if op.cancelled {
+	if op.cancelled { // while it waited for a worker
 		return
 	}
 	op.status, op.updated = statusRunning, time.Now()
@@ -212,7 +226,7 @@ func (p *Portal) runItems(op *operation, to *folder) {
 // runItem takes one item's time and does it. It reports false when the operation ends here.
 func (p *Portal) runItem(op *operation, index int, do func() (ID, string)) (ID, bool) {
 	op.current = index
-	if !p.tick(op, 1) {
+	if !p.tick(op) {
 		return "", false
 	}
 	if op.plan.stuck && op.plan.stuckAt == index && op.cancelled && op.plan.stuckUndone {
@@ -230,7 +244,7 @@ func (p *Portal) runItem(op *operation, index int, do func() (ID, string)) (ID, 
 // tick is one item's worth of progress and time. An operation cancelled before is over; one
 // that is cancelled meanwhile, by the portal's cleaner or by request, still does the item
 // it is at. Called and returning with p.mu held, it lets go of it while it waits.
-func (p *Portal) tick(op *operation, steps int) bool {
+func (p *Portal) tick(op *operation) bool {
 	if op.instant {
 		return true
 	}
@@ -255,7 +269,7 @@ func (p *Portal) tick(op *operation, steps int) bool {
 			return false
 		}
 	}
-	op.steps += steps
+	op.steps++
 	if op.total > 0 {
 		op.progress = min(100, 100*op.steps/op.total)
 	}
@@ -289,6 +303,9 @@ func (p *Portal) drop(op *operation) {
 	if op.status < statusCompleted && !op.cancelled {
 		op.cancelled = true
 		close(op.dropped)
+		if op.status == statusCreated {
+			op.ended = now() // it never starts
+		}
 	}
 }
 
@@ -327,7 +344,7 @@ func (p *Portal) takeOperations(user UserID, matches func(*operation) bool) []*o
 		}
 	}
 	slices.SortFunc(list, func(a, b *operation) int {
-		return cmp.Or(a.queued.Compare(b.queued), cmp.Compare(a.id, b.id))
+		return cmp.Compare(a.number, b.number)
 	})
 	for _, op := range list {
 		if op.status >= statusCompleted {

@@ -11,6 +11,7 @@ import (
 // Access is a member's role in a room, as DocSpace numbers it.
 type Access int
 
+// Roles in a room.
 const (
 	NoAccess       Access = 0
 	ReadWrite      Access = 1

@@ -2,6 +2,7 @@ package portalsim
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,11 +180,14 @@ func TestWorkersAreFew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newBubbleDesk(t, Options{Timings: Timings{ItemDuration: 10 * time.Second}})
-		for range 12 {
-			file := d.p.AddFile(d.room, File{Title: "a", By: d.ann})
+		for i := range 12 {
+			file := d.p.AddFile(d.room, File{Title: strconv.Itoa(i), By: d.ann})
 			d.transfer("copy", body{"fileIds": []ID{file}, "destFolderId": d.archive, "conflictResolveType": 2})
 		}
 		time.Sleep(11 * time.Second)
+		if diff := cmp.Diff([]string{"10", "11"}, waitingFiles(d.p)); diff != "" {
+			t.Errorf("first come, first served:\n%s", diff)
+		}
 		if got := len(d.p.List(d.archive)); got != 10 {
 			t.Errorf("%d done in the first round", got)
 		}
@@ -192,6 +196,17 @@ func TestWorkersAreFew(t *testing.T) {
 			t.Errorf("%d done in the second round", got)
 		}
 	})
+}
+
+// waitingFiles are the titles of files of operations that have not ended.
+func waitingFiles(p *Portal) []string {
+	var titles []string
+	for _, op := range p.Operations() {
+		if f, ok := p.FileByID(op.Files[0]); ok && op.Ended.IsZero() {
+			titles = append(titles, f.Title)
+		}
+	}
+	return titles
 }
 
 func TestTerminateCancelsWhatIsLeft(t *testing.T) {
@@ -226,22 +241,25 @@ func TestTerminateCancelsWhatIsLeft(t *testing.T) {
 
 func TestErrorsOfABatchCollapse(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, Options{Timings: Timings{ItemDuration: 20 * time.Millisecond}})
-	var files []ID
-	for _, title := range []string{"a", "b", "c", "d"} {
-		files = append(files, d.p.AddFile(d.room, File{Title: title, By: d.ann}))
-	}
-	op := d.transfer("move", body{"fileIds": files, "destFolderId": d.archive})
-	// After the check, before their turn, one is locked and one deleted.
-	d.p.Lock(files[1], d.ann)
-	d.p.Delete(KindFile, files[2], d.ann)
-	got := d.follow(op.ID)
-	if got.Error != textFileNotFound || !got.Finished || got.Status != 2 {
-		t.Errorf("only the last error that was not empty survives: %+v", got)
-	}
-	if diff := cmp.Diff([]string{"a", "d"}, titles(got.Files)); diff != "" {
-		t.Error(diff)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		d := newBubbleDesk(t, Options{Timings: Timings{ItemDuration: time.Second}})
+		var files []ID
+		for _, title := range []string{"a", "b", "c", "d"} {
+			files = append(files, d.p.AddFile(d.room, File{Title: title, By: d.ann}))
+		}
+		op := d.transfer("move", body{"fileIds": files, "destFolderId": d.archive})
+		// After the check, before their turn, one is locked and one deleted.
+		d.p.Lock(files[1], d.ann)
+		d.p.Delete(KindFile, files[2], d.ann)
+		time.Sleep(5 * time.Second)
+		got := d.follow(op.ID)
+		if got.Error != textFileNotFound || !got.Finished || got.Status != 2 {
+			t.Errorf("only the last error that was not empty survives: %+v", got)
+		}
+		if diff := cmp.Diff([]string{"a", "d"}, titles(got.Files)); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 func TestADestinationThatVanishesLeavesNoTrace(t *testing.T) {

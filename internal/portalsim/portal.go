@@ -89,14 +89,13 @@ type Portal struct {
 	zone   *time.Location
 	router *mux.Router
 
-	ctx  context.Context // ends with Close
+	ctx  context.Context //nolint:containedctx // the portal's own life, from New to Close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
 	verifying, trusting *http.Client // deliveries to ssl=true and ssl=false webhooks
 
-	wake    chan struct{} // tells the delivery worker that its queue has work
-	workers chan struct{} // one token per operation that may run
+	wake chan struct{} // tells the delivery worker that its queue has work
 
 	mu       sync.Mutex // guards everything below
 	rng      *rand.ChaCha8
@@ -122,6 +121,8 @@ type Portal struct {
 	delivered           chan struct{} // closed and replaced when undelivered falls to 0
 	operations          map[string]*operation
 	operationLog        []*operation
+	waiting             []*operation // for a worker
+	running             int          // workers at work
 	faults              []*fault
 	limiter             *limiter
 	calls               Calls
@@ -131,10 +132,14 @@ type Portal struct {
 type State int
 
 const (
-	Active    State = iota
-	Unpaid          // every API call but GET settings answers 402 without a body
-	Suspended       // 404 without a body
-	Restoring       // 403 without a body, GET settings included
+	// Active portals work.
+	Active State = iota
+	// Unpaid portals answer every API call but GET settings with 402 and no body.
+	Unpaid
+	// Suspended portals answer every API call but GET settings with 404 and no body.
+	Suspended
+	// Restoring portals answer every API call with 403 and no body.
+	Restoring
 )
 
 // New makes a portal with its sections (Rooms, Archive) and starts its background work.
@@ -148,7 +153,6 @@ func New(opts Options) *Portal {
 		ctx:         ctx,
 		stop:        stop,
 		wake:        make(chan struct{}, 1),
-		workers:     make(chan struct{}, opts.Timings.Workers),
 		rng:         newRandom(opts.Seed),
 		baseURL:     opts.BaseURL,
 		folders:     map[ID]*folder{},
@@ -264,7 +268,7 @@ func (p *Portal) Start() (url string) {
 	if p.listener != nil {
 		return p.baseURL
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(p.ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		panic("portalsim: listen: " + err.Error())
 	}

@@ -12,7 +12,7 @@ type ThirdParty struct {
 	// "sbox" (WebDAV) or "spoint". Default "drive".
 	Provider string
 	Account  int    // number of the account on the portal; default 1
-	Owner    UserID // who connected it, and whom everything in it belongs to
+	Owner    UserID // who connected it, and owns everything in it, the room included; default Room.Owner
 }
 
 // account is a connected storage account. Everything in it has textual ids.
@@ -47,6 +47,9 @@ func (p *Portal) AddThirdPartyRoom(r Room, t ThirdParty) ID {
 	}
 	if t.Owner == "" {
 		t.Owner = r.Owner
+	}
+	if t.Owner == "" {
+		t.Owner = SystemUser
 	}
 	if providerKeys[t.Provider] == "" {
 		panic(fmt.Sprintf("portalsim: no storage provider %q", t.Provider))

@@ -202,7 +202,7 @@ func (p *Portal) transferFolder(op *operation, d *folder, to *folder) (ID, strin
 // reports false when the operation was cancelled on the way.
 func (p *Portal) transferContents(op *operation, d, to *folder) bool {
 	for _, f := range p.filesIn(d.id) {
-		if !p.tick(op, 1) {
+		if !p.tick(op) {
 			return false
 		}
 		if p.files[f.id] == nil || p.folders[to.id] == nil {
@@ -215,7 +215,7 @@ func (p *Portal) transferContents(op *operation, d, to *folder) bool {
 		}
 	}
 	for _, sub := range p.foldersIn(d.id) {
-		if !p.tick(op, 1) {
+		if !p.tick(op) {
 			return false
 		}
 		if p.folders[sub.id] == nil || p.folders[to.id] == nil {
