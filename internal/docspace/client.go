@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 )
 
@@ -25,6 +26,8 @@ const (
 
 	// readAttempts is how often a read is tried in all.
 	readAttempts = 3
+
+	callOperation = "operation"
 
 	// patience is the longest Retry-After a read waits out by itself; beyond it the caller
 	// has better things to do.
@@ -53,6 +56,9 @@ type Options struct {
 	// it answers. Waiting for Limits does not count.
 	Timeout time.Duration
 
+	// Pause is how long nothing is sent to a portal that was found down; default 10 s.
+	Pause time.Duration
+
 	Limits    Limits
 	Metrics   *Metrics // shared by all clients; nil: none
 	UserAgent string   // default "docspace-router"
@@ -69,6 +75,10 @@ type Client struct {
 	timeout   time.Duration
 	userAgent string
 	metrics   *Metrics
+
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	pause   time.Duration
+	trouble *atomic.Pointer[string] // what last spoke against sending more
 
 	pace          *rate.Limiter
 	reads, writes slots
@@ -99,6 +109,9 @@ func New(o Options) (*Client, error) {
 	if o.Timeout == 0 {
 		o.Timeout = 60 * time.Second
 	}
+	if o.Pause <= 0 {
+		o.Pause = 10 * time.Second
+	}
 	if o.UserAgent == "" {
 		o.UserAgent = "docspace-router"
 	}
@@ -110,6 +123,9 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		userAgent: o.UserAgent,
 		metrics:   o.Metrics,
+		breaker:   newBreaker(o.Portal, o.Pause),
+		pause:     o.Pause,
+		trouble:   new(atomic.Pointer[string]),
 		pace:      newPace(limits.RequestsPerMinute),
 		reads:     make(slots, concurrentReads),
 		writes:    make(slots, limits.ConcurrentWrites),
@@ -199,9 +215,11 @@ func send[T any](ctx context.Context, c *Client, r request, decode func(envelope
 	}
 	for attempt := 1; ; attempt++ {
 		var out T
-		err := c.attempt(ctx, r, body, func(e envelope) (err error) {
-			out, err = decode(e)
-			return err
+		err := c.guarded(ctx, r, func() error {
+			return c.attempt(ctx, r, body, func(e envelope) (err error) {
+				out, err = decode(e)
+				return err
+			})
 		})
 		if err == nil {
 			return out, nil
@@ -279,7 +297,11 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, decode fun
 // exchange sends one request and makes of its answer an error or a decoded value. code is
 // the metric's.
 func (c *Client) exchange(ctx context.Context, r request, key string, body []byte, decode func(envelope) error) (code string, err error) {
-	callCtx, cancel := context.WithTimeout(ctx, c.timeout)
+	timeout := c.timeout
+	if !r.isWrite() {
+		timeout = min(timeout, readTimeout)
+	}
+	callCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
 	var link linkTrace

@@ -293,7 +293,7 @@ func (c *Client) Start(ctx context.Context, b Batch) (Operation, error) {
 // gives ErrUnknownOperation. Ask every second or two; what an ended operation did is forgotten
 // after about 60 s.
 func (c *Client) Operation(ctx context.Context, id string) (Operation, error) {
-	const call = "operation"
+	const call = callOperation
 	if id == "" {
 		// Without an id DocSpace answers with all operations of the account and forgets
 		// those that have ended.

@@ -1,0 +1,91 @@
+package docspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// breakerFailures is how many requests in a row must find the portal down before no more
+	// are sent.
+	breakerFailures = 3
+
+	// readTimeout bounds a read, which DocSpace answers in milliseconds. Options.Timeout is
+	// for writes, inside which DocSpace checks every id.
+	readTimeout = 15 * time.Second
+)
+
+// newBreaker makes the circuit breaker of one portal: after breakerFailures it lets nothing
+// through for a while, and then one request that finds out whether the portal is back.
+func newBreaker(portal string, pause time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:        portal,
+		MaxRequests: 1,
+		Timeout:     pause,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		// What a caller gave up by itself says nothing about the portal.
+		IsExcluded:   func(err error) bool { return isContextEnd(err) },
+		IsSuccessful: func(err error) bool { return !breaks(err) },
+	})
+}
+
+// breaks reports whether an error speaks against sending more: the portal cannot be reached,
+// does not answer in time, or refuses the gateway as such.
+func breaks(err error) bool {
+	var unanswered *UnansweredError
+	var late *timeoutError
+	return IsPortalDown(err) || IsCredentials(err) || errors.As(err, &unanswered) && errors.As(unanswered.Err, &late)
+}
+
+// guarded sends a request unless the breaker is open. A write is never the request that finds
+// out whether the portal is back, because its outcome could be unknown: a read goes first.
+//
+// Reading an operation's result passes by the breaker. The portal keeps a result for a minute
+// only, and a refusal here could cost the one look at it.
+func (c *Client) guarded(ctx context.Context, r request, send func() error) error {
+	if r.call == callOperation {
+		return send()
+	}
+	settle, err := c.breaker.Allow()
+	if err != nil {
+		if last := c.trouble.Load(); last != nil {
+			err = fmt.Errorf("%w, because of: %s", err, *last)
+		}
+		return &UnansweredError{Call: r.call, Err: err}
+	}
+	done := func(err error) {
+		if err != nil && breaks(err) {
+			text := err.Error()
+			c.trouble.Store(&text)
+		}
+		settle(err)
+	}
+	if r.isWrite() && c.breaker.State() == gobreaker.StateHalfOpen {
+		probe := request{call: "key", method: http.MethodGet, path: "keys/@self"}
+		if err := c.attempt(ctx, probe, nil, func(envelope) error { return nil }); breaks(err) || isContextEnd(err) {
+			done(err)
+			return &UnansweredError{Call: r.call, Err: err}
+		}
+	}
+	err = send()
+	done(err)
+	return err
+}
+
+// State describes the breaker: "closed" lets everything through, "open" nothing, and
+// "half-open" one request that finds out.
+func (c *Client) State() string { return c.breaker.State().String() }
+
+// WaitFor is how long to wait before new work for the portal has a chance: 0 while the
+// breaker lets requests through.
+func (c *Client) WaitFor() time.Duration {
+	if c.breaker.State() == gobreaker.StateOpen {
+		return c.pause
+	}
+	return 0
+}
