@@ -90,16 +90,11 @@ func choosePortal(c *config.Config, name string) (config.Portal, error) {
 
 // readDelivery reads a delivery as the webhook endpoint would.
 func readDelivery(env environment, path string) (event.Event, error) {
-	in := env.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return event.Event{}, unreadable(fmt.Errorf("read the delivery: %w", err))
-		}
-		defer f.Close()
-		in = f
+	read := func() ([]byte, error) { return os.ReadFile(path) }
+	if path == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(env.stdin) }
 	}
-	raw, err := io.ReadAll(in)
+	raw, err := read()
 	if err != nil {
 		return event.Event{}, unreadable(fmt.Errorf("read the delivery: %w", err))
 	}
@@ -124,7 +119,7 @@ func explain(ctx context.Context, w io.Writer, output string, c *config.Config, 
 			return findings(fmt.Errorf("ask portal %s: %w", p.Name, err))
 		}
 	}
-	e := newExplanation(c.Rules, facts, own)
+	e := newExplanation(c.Rules, facts, online, own)
 	if output == "json" {
 		return writeJSON(w, e)
 	}

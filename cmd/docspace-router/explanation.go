@@ -13,14 +13,17 @@ import (
 
 // explanation is what the rules make of a delivery.
 type explanation struct {
-	Portal   string    `json:"portal"`
-	Trigger  string    `json:"trigger"`
-	Kind     string    `json:"entry_kind"`
-	EntryID  event.ID  `json:"entry_id"`
-	Title    string    `json:"title"`
-	ParentID event.ID  `json:"folder_id,omitempty"`
-	Room     *room     `json:"room,omitempty"`
-	OwnEvent bool      `json:"own_event,omitempty"` // caused by the gateway, so ignored whatever the rules say
+	Portal   string   `json:"portal"`
+	Trigger  string   `json:"trigger"`
+	Kind     string   `json:"entry_kind"`
+	EntryID  event.ID `json:"entry_id"`
+	Title    string   `json:"title"`
+	ParentID event.ID `json:"folder_id,omitempty"`
+	Room     *room    `json:"room,omitempty"`
+	// OwnEvent says that the gateway caused the event, so that it is ignored whatever the rules
+	// say; MaybeOwn that it could have.
+	OwnEvent bool      `json:"own_event,omitempty"`
+	MaybeOwn bool      `json:"maybe_own_event,omitempty"`
 	Rules    []verdict `json:"rules"`
 }
 
@@ -54,11 +57,12 @@ type suppressed struct {
 	Reason string `json:"reason"`
 }
 
-func newExplanation(table *rules.Table, f rules.Facts, own bool) explanation {
-	entry := f.Event.Entry
+func newExplanation(table *rules.Table, f rules.Facts, asked, own bool) explanation {
+	entry, trigger := f.Event.Entry, f.Event.Trigger
 	e := explanation{
-		Portal: f.Portal, Trigger: f.Event.Trigger, Kind: string(entry.Kind), EntryID: entry.ID,
+		Portal: f.Portal, Trigger: trigger, Kind: string(entry.Kind), EntryID: entry.ID,
 		Title: entry.Title, ParentID: entry.ParentID, OwnEvent: own, Rules: []verdict{},
+		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && (strings.HasSuffix(trigger, ".copied") || strings.HasSuffix(trigger, ".moved")),
 	}
 	if f.Room != nil {
 		e.Room = &room{f.Room.ID, f.Room.Title}
@@ -104,12 +108,12 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	if !u.needs {
 		return
 	}
-	shallow := func(r rules.Route) bool { return !r.Subfolders }
 	open := false
 	switch {
 	case v.Condition == rules.OnSource:
-		known := u.facts.ChainKnown || u.facts.Event.Entry.ParentID != "" && !slices.ContainsFunc(spec.Routes, func(r rules.Route) bool { return !shallow(r) })
-		open = !known
+		// Without subfolders, the folder that the delivery names is all that matters.
+		deep := slices.ContainsFunc(spec.Routes, func(r rules.Route) bool { return r.Subfolders })
+		open = !u.facts.ChainKnown && (deep || u.facts.Event.Entry.ParentID == "")
 	case v.Condition == rules.OnWhen:
 		// A condition that failed by itself stays failed.
 		open = v.Err != "" && v.Got == v.Err
@@ -137,6 +141,9 @@ func (e explanation) print(w io.Writer) {
 	fmt.Fprint(w, "\n\n")
 	if e.OwnEvent {
 		fmt.Fprint(w, "The gateway caused this event itself, so it is ignored whatever the rules say.\n\n")
+	}
+	if e.MaybeOwn {
+		fmt.Fprint(w, "If the gateway caused this event itself, it is ignored; --online tells.\n\n")
 	}
 	matched, open, elsewhere := 0, 0, 0
 	for _, v := range e.Rules {
@@ -169,22 +176,24 @@ func (e explanation) print(w io.Writer) {
 
 func (v verdict) print(w io.Writer) {
 	line := func(word, format string, args ...any) {
-		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 17))
-		fmt.Fprintf(w, "         %-6s  %s\n", word, text)
+		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 16))
+		fmt.Fprintf(w, "         %-5s  %s\n", word, text)
 	}
+	mark, condition := "no", ": "+v.Condition
 	switch {
 	case v.Condition == rules.OnEnabled:
 		fmt.Fprintf(w, "  off  %s\n", v.Rule)
 		return
 	case v.Undecided:
-		fmt.Fprintf(w, "  ?    %s\n", v.Rule)
+		mark = "?"
 	case v.Matched:
-		fmt.Fprintf(w, "  yes  %s\n", v.Rule)
-	default:
-		fmt.Fprintf(w, "  no   %s\n", v.Rule)
+		mark = "yes"
 	}
+	if v.Matched {
+		condition = ""
+	}
+	fmt.Fprintf(w, "  %-3s  %s%s\n", mark, v.Rule, condition)
 	if !v.Matched {
-		fmt.Fprintf(w, "         %s\n", v.Condition)
 		line("wants", "%s", v.Want)
 		if v.Got != "" {
 			line("found", "%s", v.Got)
@@ -201,7 +210,7 @@ func (v verdict) print(w io.Writer) {
 		line("not", "%s to folder %s: %s", s.Action, s.Destination, s.Reason)
 	}
 	if v.Undecided {
-		line("unless", "a rule above marked ? comes first")
+		line("if", "no other rule marked ? comes before it")
 	}
 }
 

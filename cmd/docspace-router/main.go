@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -132,6 +133,11 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 	root.SetErr(env.stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SuggestionsMinimumDistance = 2
+	// Cobra shows a command that runs as one that needs no other word, and flags in one long line.
+	root.SetUsageTemplate(strings.NewReplacer(
+		"{{if .Runnable}}", "{{if and .Runnable .HasParent}}",
+		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 96 ",
+	).Replace(root.UsageTemplate()))
 	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newDemo(env), newVersion(env))
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
@@ -142,7 +148,7 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 				err = noCommand(root, rest)
 			}
 			if err != nil {
-				return err
+				return unreadable(fmt.Errorf("%w (see %s --help)", err, root.CommandPath()))
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()

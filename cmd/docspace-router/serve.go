@@ -61,6 +61,10 @@ rules file that cannot be read.`,
 	f.Var(&format, "log-format", "how it is logged, on standard error")
 	f.SortFlags = false
 	withVariables(cmd)
+	f.Var(paceFlag{&o.Pace}, "pace", "waiting times of the parts, for runs against a simulated portal")
+	if err := f.MarkHidden("pace"); err != nil {
+		panic(err) // the flag was defined in the line above
+	}
 	return cmd
 }
 

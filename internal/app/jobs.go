@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/routing"
@@ -49,6 +50,7 @@ func newJobs(ctx context.Context, db *sql.DB, logger *slog.Logger) (*jobs, error
 		FetchCooldown:               20 * time.Millisecond,
 		FetchPollInterval:           200 * time.Millisecond,
 		CompletedJobRetentionPeriod: 10 * time.Minute,
+		ErrorHandler:                failures{logger.With("component", "jobs")},
 		SkipUnknownJobCheck:         true, // the workers are registered after the client is made
 	}); err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
@@ -109,6 +111,22 @@ func completeRoute(ctx context.Context, tx *sql.Tx, job *river.Job[routing.JobAr
 func completeLane(ctx context.Context, tx *sql.Tx, job *river.Job[dispatch.JobArgs]) error {
 	_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
 	return err
+}
+
+// failures logs jobs that met an error or a panic; the queue runs them again.
+type failures struct{ log *slog.Logger }
+
+// HandleError implements river.ErrorHandler.
+func (f failures) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
+	f.log.Error("job failed and will be repeated", "job", job.Kind, "args", string(job.EncodedArgs), "attempt", job.Attempt, "err", err)
+	return nil
+}
+
+// HandlePanic implements river.ErrorHandler.
+func (f failures) HandlePanic(_ context.Context, job *rivertype.JobRow, value any, trace string) *river.ErrorHandlerResult {
+	f.log.Error("job panicked and will be repeated", "job", job.Kind, "args", string(job.EncodedArgs), "attempt", job.Attempt,
+		"err", fmt.Sprint(value), "trace", trace)
+	return nil
 }
 
 // atLeast drops records below a level: the job queue tells of every start and stop of its

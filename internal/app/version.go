@@ -71,6 +71,7 @@ func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
 		URL:       p.URL,
 		APIKey:    p.APIKey.Reveal,
 		Limits:    docspace.Limits{RequestsPerMinute: p.Limits.RequestsPerMinute, ConcurrentWrites: p.Limits.ConcurrentWrites},
+		Pause:     a.o.Pace.PortalPause,
 		Metrics:   a.apiMetrics,
 		UserAgent: "docspace-router/" + a.o.Version,
 	})
@@ -114,6 +115,16 @@ func (a *App) dispatchPortal(name string) (dispatch.Portal, bool) {
 		return nil, false
 	}
 	return p.client, true
+}
+
+// budget is a portal's allowance of writes; a portal that has left the rules file has none to
+// count.
+func (a *App) budget(name string) store.Budget {
+	p, ok := a.current.Load().portals[name]
+	if !ok {
+		return store.Budget{}
+	}
+	return store.Budget{WritesPerDay: p.config.Limits.WritesPerDay}
 }
 
 // rulesStatus describes the rules in use and the last attempt to load them.

@@ -7,6 +7,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,17 +25,23 @@ type Options struct {
 	Once    bool // verify what is shown and end
 	Version string
 	Dir     string // for the database and the rules file; default a temporary folder, removed at the end
+
+	// Patience is how long the demo waits for what must happen; default 20 s.
+	Patience time.Duration
 }
 
 // Run runs the demo. With Once it fails when anything shown is not as it should be; without,
 // it ends with ctx.
 func Run(ctx context.Context, o Options) (err error) {
+	if o.Patience == 0 {
+		o.Patience = 20 * time.Second
+	}
 	dir := o.Dir
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "docspace-router-demo-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	s, err := newStage(ctx, o, dir)
 	if err != nil {
@@ -61,6 +68,7 @@ type stage struct {
 	gateway   *app.App
 	rulesFile string
 	variables map[string]string
+	patience  time.Duration
 	stop      context.CancelFunc
 	ended     chan error
 
@@ -68,11 +76,15 @@ type stage struct {
 	room, below, other, dest portalsim.ID
 	contracts                portalsim.ID
 	hook                     int
+	forger                   string // the secret that forged deliveries are signed with
 }
 
 // newStage builds the portal and starts the gateway.
 func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) {
-	s = &stage{out: o.Out, rulesFile: filepath.Join(dir, "rules.yaml"), ended: make(chan error, 1)}
+	s = &stage{
+		out: o.Out, rulesFile: filepath.Join(dir, "rules.yaml"), patience: o.Patience, ended: make(chan error, 1),
+		forger: "wrong-secret",
+	}
 	s.portal = portalsim.New(portalsim.Options{
 		AllowPrivateTargets: true, // the gateway listens on loopback
 		FirstFileID:         90_001,
@@ -83,10 +95,11 @@ func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) 
 			ItemDuration: 20 * time.Millisecond,
 		},
 	})
-	url := s.portal.Start()
+	portal := s.portal
+	url := portal.Start()
 	defer func() {
 		if err != nil {
-			s.portal.Close()
+			portal.Close()
 		}
 	}()
 
@@ -174,30 +187,9 @@ rules:
 
 func (s *stage) introduce() {
 	s.say("A simulated DocSpace portal listens on %s, the gateway on http://%s.", s.variables["DOCSPACE_API_HOST"], s.gateway.Addr())
-	s.say("Its admin listener is http://%s (/metrics, /api/v1/transfers, /api/v1/events).", s.gateway.AdminAddr())
-	s.say("The rules file is %s:\n\n%s", s.rulesFile, indent(s.rules(false)))
-}
-
-// goOn keeps uploading until ctx ends.
-func (s *stage) goOn(ctx context.Context) error {
-	s.say("Clara Client uploads a file every three seconds. Edit the rules file and watch; Ctrl-C ends the demo.")
-	ticker := time.NewTicker(3 * time.Second)
-	defer ticker.Stop()
-	for n := 1; ; n++ {
-		title := fmt.Sprintf("Report %03d.pdf", n)
-		into := s.room
-		if n%3 == 0 {
-			into, title = s.below, fmt.Sprintf("Contract %03d signed.docx", n)
-		}
-		id := s.portal.Upload(into, title, int64(n)*10_000, s.client)
-		s.say("uploaded %q (file %s); %q now holds %d files, %q %d", title, id,
-			"Acme - Internal", len(s.portal.List(s.dest)), "Legal - Contracts", len(s.portal.List(s.contracts)))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
+	s.say("Its admin listener is http://%s (/api/v1/status, /api/v1/events, /api/v1/transfers, /metrics).", s.gateway.AdminAddr())
+	s.say("Room %s is \"Acme - Shared with Client\", room %s \"Acme - Internal\". The rules file is", s.room, s.dest)
+	s.say("%s:\n\n%s", s.rulesFile, indent(s.rules(false)))
 }
 
 func (s *stage) say(format string, args ...any) {

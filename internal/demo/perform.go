@@ -19,9 +19,6 @@ import (
 	"docspace-router/internal/portalsim"
 )
 
-// patience is how long the demo waits for what must happen.
-const patience = 20 * time.Second
-
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // perform shows and verifies the main job, act by act.
@@ -109,7 +106,7 @@ func (s *stage) repeated(ctx context.Context) error {
 
 func (s *stage) forged(ctx context.Context) error {
 	body := fmt.Sprintf(`{"event":{"id":666,"trigger":"file.uploaded"},"payload":{"id":90001,"parentId":%s,"title":"Forged.pdf","fileEntryType":2},"webhook":{"id":%d}}`, s.room, s.hook)
-	for _, signature := range []string{"", event.Sign([]byte(body), "wrong-secret")} {
+	for _, signature := range []string{"", event.Sign([]byte(body), s.forger)} {
 		code, answer, err := s.post(ctx, body, signature)
 		if err != nil {
 			return err
@@ -134,7 +131,7 @@ func (s *stage) reloaded(ctx context.Context) error {
 		return err
 	}
 	saved := time.Now()
-	if err := wait(ctx, "the new rules are in use", func() (bool, error) {
+	if err := s.wait(ctx, "the new rules are in use", func() (bool, error) {
 		n, err := s.rulesInUse(ctx)
 		return n == before+1, err
 	}); err != nil {
@@ -155,7 +152,7 @@ func (s *stage) reloaded(ctx context.Context) error {
 func (s *stage) expect(ctx context.Context, folder portalsim.ID, titles ...string) error {
 	slices.Sort(titles)
 	var got []string
-	err := wait(ctx, "", func() (bool, error) {
+	err := s.wait(ctx, "the folder holds what it should", func() (bool, error) {
 		got = got[:0]
 		for _, e := range s.portal.List(folder) {
 			got = append(got, e.Title)
@@ -180,7 +177,7 @@ func (s *stage) show(name string, folder portalsim.ID) error {
 
 // decision waits until the gateway has decided on a file and returns the reason.
 func (s *stage) decision(ctx context.Context, file portalsim.ID, state event.EventState) (reason string, err error) {
-	err = wait(ctx, fmt.Sprintf("file %s is %s", file, state), func() (bool, error) {
+	err = s.wait(ctx, fmt.Sprintf("file %s is %s", file, state), func() (bool, error) {
 		var list struct {
 			Events []struct {
 				EntryID string `json:"entry_id"`
@@ -203,7 +200,9 @@ func (s *stage) decision(ctx context.Context, file portalsim.ID, state event.Eve
 
 type status struct {
 	Rules struct {
-		Rules int `json:"rules"`
+		Rules  int      `json:"rules"`
+		Hash   string   `json:"hash"`
+		Errors []string `json:"errors"`
 	} `json:"rules"`
 	Events    map[event.EventState]int `json:"events"`
 	Transfers map[event.State]int      `json:"transfers"`
@@ -217,7 +216,7 @@ func (s *stage) rulesInUse(ctx context.Context) (int, error) {
 
 // quiet waits until every event is decided and every transfer has ended.
 func (s *stage) quiet(ctx context.Context) error {
-	return wait(ctx, "nothing is under way", func() (bool, error) {
+	return s.wait(ctx, "nothing is under way", func() (bool, error) {
 		var st status
 		if err := s.ask(ctx, "/api/v1/status", &st); err != nil {
 			return false, err
@@ -264,19 +263,25 @@ func (s *stage) post(ctx context.Context, body, signature string) (code int, ans
 }
 
 // wait asks again and again until something holds, or the demo's patience ends.
-func wait(ctx context.Context, what string, holds func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *stage) wait(ctx context.Context, what string, holds func() (bool, error)) error {
+	waiting, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		ok, err := holds()
-		if ok || err != nil {
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
+		if ok {
+			return nil
+		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("not within %s %s", patience, what)
+		case <-waiting.Done():
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
+			}
+			return fmt.Errorf("not so within %s: %s", s.patience, what)
 		case <-ticker.C:
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
@@ -26,6 +27,12 @@ func (JobArgs) Kind() string { return "lane" }
 
 // Queue is the job queue that lane jobs wait in.
 const Queue = "lane"
+
+// unfinishedStates are those in which a job still stands for its lane.
+var unfinishedStates = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
+	rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
 
 // InsertOpts makes the job unique: a lane has at most one that has not ended. It is never
 // given up, because its transfers have deadlines of their own.
@@ -45,13 +52,19 @@ type Portal interface {
 	File(ctx context.Context, id event.ID) (docspace.File, error)
 	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
 	Self(ctx context.Context) (docspace.User, error)
+	// Ready reports whether new work has a chance, and otherwise how long to wait.
+	Ready(ctx context.Context) (wait time.Duration, ready bool)
+	// ClockOffset is how far the portal's clock is ahead of ours.
+	ClockOffset() time.Duration
 }
 
-// Options configures a Dispatcher. Store, Portal, CompleteJob and Wake are required.
+// Options configures a Dispatcher. Store, Portal, Budget, CompleteJob and Wake are required.
 type Options struct {
 	Store *store.Store
 	// Portal returns the portal of that name in the configuration of this moment.
 	Portal func(name string) (Portal, bool)
+	// Budget is the allowance of writes of the portal of that name.
+	Budget func(name string) store.Budget
 	// CompleteJob ends a lane job inside a transaction.
 	CompleteJob func(ctx context.Context, tx *sql.Tx, job *river.Job[JobArgs]) error
 	// Wake sees to it that a lane job runs for each of the lanes.
@@ -61,13 +74,13 @@ type Options struct {
 	// never.
 	Stopping <-chan struct{}
 
-	BatchMax    int           // transfers per operation; default 100
+	BatchMax    int           // transfers per operation; default 250
 	PollFirst   time.Duration // first look at a running operation; default 200 ms, doubling up to PollEvery
 	PollEvery   time.Duration // default 1 s
 	RunFor      time.Duration // how long one job run follows its operations before it makes room; default 10 s
-	SettleAfter time.Duration // how long nothing must have appeared in the destination before a lost operation counts as over; default 75 s, since DocSpace drops one after 60 s without progress
-	ClockSkew   time.Duration // how much the portal's clock may be behind ours; default 10 s
+	SettleAfter time.Duration // how long nothing must have appeared in the destination before a lost operation counts as over; default 75 s, since DocSpace drops one after 60 s without progress. Large files get longer.
 	PortalPause time.Duration // how long a portal that is down or refuses the key is left alone; default 10 s
+	HoldFirst   time.Duration // how long a lane is held whose destination takes nothing; default 10 s, doubling up to 5 min
 	RetryFirst  time.Duration // default 5 s, doubling up to RetryMax
 	RetryMax    time.Duration // default 15 min
 	RetryFor    time.Duration // default 24 h
@@ -84,19 +97,20 @@ type Dispatcher struct {
 	o       Options
 	log     *slog.Logger
 	metrics *metrics
+	holds   holds
 }
 
 // New returns a Dispatcher.
 func New(o Options) (*Dispatcher, error) {
-	if o.Store == nil || o.Portal == nil || o.CompleteJob == nil || o.Wake == nil {
-		return nil, errors.New("dispatch: Store, Portal, CompleteJob and Wake are required")
+	if o.Store == nil || o.Portal == nil || o.Budget == nil || o.CompleteJob == nil || o.Wake == nil {
+		return nil, errors.New("dispatch: Store, Portal, Budget, CompleteJob and Wake are required")
 	}
-	setDefault(&o.BatchMax, 100)
+	setDefault(&o.BatchMax, 250)
 	setDefault(&o.PollEvery, time.Second)
 	setDefault(&o.PollFirst, min(200*time.Millisecond, o.PollEvery))
 	setDefault(&o.RunFor, 10*time.Second)
 	setDefault(&o.SettleAfter, 75*time.Second)
-	setDefault(&o.ClockSkew, 10*time.Second)
+	setDefault(&o.HoldFirst, 10*time.Second)
 	setDefault(&o.PortalPause, 10*time.Second)
 	setDefault(&o.RetryFirst, 5*time.Second)
 	setDefault(&o.RetryMax, 15*time.Minute)
@@ -116,6 +130,12 @@ func setDefault[T comparable](field *T, value T) {
 	if *field == zero {
 		*field = value
 	}
+}
+
+// NextRetry brings a job that met an error back soon: the error was the database's or ours, and
+// while the job waits nothing else wakes its lane.
+func (d *Dispatcher) NextRetry(job *river.Job[JobArgs]) time.Time {
+	return d.o.Now().Add(min(time.Second<<min(len(job.Errors), 10), time.Minute))
 }
 
 // Timeout bounds one run of a lane job: one call to the portal may be under way when RunFor
@@ -208,14 +228,49 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 	if !ok {
 		return d.noPortal(name), nil
 	}
-	op, err = d.o.Store.Claim(ctx, lane, d.o.BatchMax, mayShare)
+	if wait := d.holds.wait(name, d.o.Now()); wait > 0 {
+		return step{wait: wait}, nil
+	}
+	if wait, ready := portal.Ready(ctx); !ready {
+		return step{wait: wait}, nil
+	}
+	if d.holds.has(lane) {
+		next, held, err := d.recheck(ctx, portal, lane)
+		if held || err != nil {
+			return next, err
+		}
+	}
+	op, wait, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{Limit: d.o.BatchMax, Budget: d.o.Budget(name), Fit: newBatch()})
 	if err != nil {
 		return step{}, err
+	}
+	if wait > 0 {
+		// The day's writes are spread: meanwhile the lane's next batch grows. A look every
+		// minute notices when the limits have been changed.
+		return step{wait: min(wait, time.Minute)}, nil
 	}
 	if op == nil {
 		return step{idle: true}, nil
 	}
 	return d.send(ctx, portal, op, until)
+}
+
+// recheck asks whether the destination of a held lane takes anything by now. Asking is a read;
+// sending another batch only to have it refused would be a write.
+func (d *Dispatcher) recheck(ctx context.Context, portal Portal, lane string) (next step, held bool, err error) {
+	// The next batch is looked at, not sent: it costs nothing of the budget.
+	op, _, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{Limit: d.o.BatchMax, Fit: newBatch()})
+	if err != nil || op == nil {
+		return step{idle: op == nil}, true, err
+	}
+	trouble, lost := d.destinationTrouble(ctx, portal, op.Transfers[0])
+	if !lost {
+		d.holds.release(lane)
+		_, err := d.settled(ctx, op, requeueAll(op.Transfers, store.Outcome{Reason: "the destination takes files again", Unsent: true}, keepLimit), "")
+		return step{}, false, err
+	}
+	_, err = d.settled(ctx, op, sameForAll(op.Transfers, trouble, d.retryOrFail), trouble.Reason)
+	return step{wait: d.holds.hold(lane, d.o.HoldFirst, holdMax, d.o.Now())}, true, err
 }
 
 // noPortal holds transfers of a portal that has left the rules file: they may not be lost,

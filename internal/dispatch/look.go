@@ -3,267 +3,217 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
 )
 
-// entry is a file or folder as an operation's result or a folder's listing shows it.
-type entry struct {
-	id               event.ID
-	title            string
-	author           string
-	editor           string
-	created, updated time.Time
-}
+// clockMargin is how far a portal's clock may be from where its answers' whole seconds put it.
+const clockMargin = 2 * time.Second
 
-func fileEntry(f docspace.File) entry {
-	return entry{id: f.ID, title: f.Title, author: f.CreatedBy.ID, editor: f.UpdatedBy.ID, created: f.Created, updated: f.Updated}
-}
-
-func folderEntry(f docspace.Folder) entry {
-	return entry{id: f.ID, title: f.Title, author: f.CreatedBy.ID, editor: f.CreatedBy.ID, created: f.Created, updated: f.Updated}
-}
-
-// entriesOf are the entries an operation reports to have made. Among the folders DocSpace
-// names the destination itself.
-func entriesOf(o docspace.Operation, model store.Transfer) []entry {
-	var out []entry
-	if model.Kind == event.File {
-		for _, f := range o.Files {
-			out = append(out, fileEntry(f))
-		}
-		return out
-	}
-	for _, f := range o.Folders {
-		if f.ID != model.Destination {
-			out = append(out, folderEntry(f))
-		}
-	}
-	return out
-}
-
-// attribute gives each reported entry to the transfer it belongs to: by id where the entry
-// kept it, as a move does, and else by title, which no two transfers of an operation share.
-func attribute(transfers []store.Transfer, entries []entry) map[int64]entry {
-	credit := make(map[int64]entry, len(transfers))
-	byID := make(map[event.ID]store.Transfer, len(transfers))
-	byTitle := make(map[string]store.Transfer, len(transfers))
-	for _, t := range transfers {
-		byID[t.EntryID] = t
-		byTitle[titleKey(t.Kind, t.Title)] = t
-	}
-	for _, e := range entries {
-		t, same := byID[e.id]
-		if same && t.Action == event.Copy {
-			continue // an unfinished copy may name its sources
-		}
-		if !same {
-			var ok bool
-			if t, ok = byTitle[titleKey(transfers[0].Kind, e.title)]; !ok {
-				continue
-			}
-		}
-		if _, taken := credit[t.ID]; !taken {
-			credit[t.ID] = e
-		}
-	}
-	return credit
-}
-
-// look asks the portal which of an operation's transfers have arrived.
-func (d *Dispatcher) look(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer) (map[int64]entry, error) {
+// look asks the portal which of an operation's transfers have arrived. Entries in used are
+// known to be something else.
+func (d *Dispatcher) look(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
 	if transfers[0].Action == event.Move {
-		return d.lookForMoved(ctx, portal, op, transfers)
+		return d.lookForMoved(ctx, portal, op, transfers, used)
 	}
-	return d.lookForCopies(ctx, portal, op, transfers)
+	return d.lookForCopies(ctx, portal, op, transfers, used)
 }
 
 // lookForMoved asks each entry where it lies now. One that was moved onto another of its
 // title with overwrite no longer exists; the other one is its result.
-func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer) (map[int64]entry, error) {
+func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
+	places := make([]entry, len(transfers))
+	errs := make([]error, len(transfers))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, t := range transfers {
+		group.Go(func() error {
+			places[i], errs[i] = find(ctx, portal, t)
+			return nil
+		})
+	}
+	_ = group.Wait() // no member returns an error
+
 	credit := map[int64]entry{}
 	var vanished []store.Transfer
-	for _, t := range transfers {
-		e, parent, err := whereIs(ctx, portal, t)
-		switch {
+	for i, t := range transfers {
+		switch err := errs[i]; {
 		case docspace.IsGone(err):
 			vanished = append(vanished, t)
 		case docspace.IsForbidden(err):
 			// It lies where the account may not see it, so it is not in the destination.
 		case err != nil:
 			return nil, err
-		case parent == t.Destination:
-			credit[t.ID] = e
+		case places[i].parent == t.Destination && !places[i].replaces(t):
+			credit[t.ID] = places[i]
 		}
 	}
 	if len(vanished) > 0 && vanished[0].Conflict == event.Overwrite {
-		found, err := d.lookForCopies(ctx, portal, op, vanished)
+		found, err := d.lookForCopies(ctx, portal, op, vanished, used)
 		if err != nil {
 			return nil, err
 		}
-		for id, e := range found {
-			credit[id] = e
-		}
+		merge(credit, found)
 	}
 	return credit, nil
 }
 
-func whereIs(ctx context.Context, portal Portal, t store.Transfer) (e entry, parent event.ID, err error) {
-	if t.Kind == event.Folder {
-		f, err := portal.Folder(ctx, t.EntryID)
-		return folderEntry(f), f.ParentID, err
-	}
-	f, err := portal.File(ctx, t.EntryID)
-	return fileEntry(f), f.FolderID, err
-}
-
 // lookForCopies looks in the destination for entries of the transfers' titles that the
-// gateway's account has made since the operation began and that are not yet known as the
+// gateway's account has made since they were first sent, and that are not yet known as the
 // result of another transfer.
-func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer) (map[int64]entry, error) {
+func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
 	self, err := portal.Self(ctx)
 	if err != nil && !docspace.IsForbidden(err) && !docspace.IsCredentials(err) {
 		return nil, fmt.Errorf("find out the gateway's own account: %w", err)
 	}
-	model := transfers[0]
-	since := op.StartedAt.Add(-d.o.ClockSkew)
-	recent, err := d.recentEntries(ctx, portal, model, since)
+	since := op.StartedAt
+	for _, t := range transfers {
+		if !t.SentAt.IsZero() && t.SentAt.Before(since) {
+			since = t.SentAt
+		}
+	}
+	since = since.Add(portal.ClockOffset() - clockMargin)
+	recent, err := d.recentEntries(ctx, portal, transfers[0], since)
 	if err != nil {
 		return nil, err
 	}
-	overwrites := model.Conflict == event.Overwrite
-	var mine []entry
-	var ids []event.ID
-	for _, e := range recent {
-		made := e.author
-		if overwrites {
-			made = e.editor
-		}
-		if self.ID == "" || made == self.ID {
-			mine = append(mine, e)
-			ids = append(ids, e.id)
-		}
-	}
-	taken := map[event.ID]bool{}
-	if !overwrites { // a file that is overwritten is rightly the result of many transfers
-		if taken, err = d.o.Store.TakenResults(ctx, op.Portal, ids); err != nil {
-			return nil, err
-		}
+	known, err := d.o.Store.KnownResults(ctx, op.Portal, slices.Collect(maps.Keys(ids(recent))))
+	if err != nil {
+		return nil, err
 	}
 	var free []entry
-	for _, e := range mine {
-		if !taken[e.id] {
+	for _, e := range recent {
+		version, taken := known[e.id]
+		switch {
+		case used[e.id], taken && e.version <= version:
+		case !e.madeBy(self.ID, transfers[0]):
+		default:
 			free = append(free, e)
 		}
 	}
 	credit := attribute(transfers, free)
 	if len(credit) < len(transfers) && len(credit) < len(free) {
-		// Entries are left over: a source may have been renamed since its event.
-		renamed := currentTitles(ctx, portal, without(transfers, credit))
-		for id, e := range attribute(renamed, leftOver(free, credit)) {
-			credit[id] = e
+		merge(credit, attributeRenamed(ctx, portal, without(transfers, credit), leftOver(free, credit)))
+	}
+	if transfers[0].Kind == event.Folder && transfers[0].Action == event.Copy {
+		for _, t := range transfers {
+			if e, ok := credit[t.ID]; ok {
+				if e.partial, err = differ(ctx, portal, t.EntryID, e.id); err != nil {
+					return nil, err
+				}
+				credit[t.ID] = e
+			}
 		}
 	}
 	return credit, nil
 }
 
-// currentTitles returns the transfers with the titles their entries have now.
-func currentTitles(ctx context.Context, portal Portal, transfers []store.Transfer) []store.Transfer {
-	out := make([]store.Transfer, len(transfers))
-	for i, t := range transfers {
-		// An id can be given to another file after the newest one was deleted for good; such
-		// a file is younger than the event and not the one that was meant.
-		if e, _, err := whereIs(ctx, portal, t); err == nil && !e.created.After(t.HappenedAt.Add(time.Second)) {
-			t.Title = e.title
-		}
-		out[i] = t
-	}
-	return out
-}
-
-func leftOver(entries []entry, credit map[int64]entry) []entry {
-	used := make(map[event.ID]bool, len(credit))
-	for _, e := range credit {
-		used[e.id] = true
-	}
-	var rest []entry
-	for _, e := range entries {
-		if !used[e.id] {
-			rest = append(rest, e)
-		}
-	}
-	return rest
-}
-
 // recentEntries lists what was made, or with overwrite changed, in a transfer's destination
-// since a moment, newest first.
+// since a moment.
 func (d *Dispatcher) recentEntries(ctx context.Context, portal Portal, model store.Transfer, since time.Time) ([]entry, error) {
 	order := docspace.ByCreated
 	if model.Conflict == event.Overwrite {
 		order = docspace.ByUpdated
 	}
 	var out []entry
-	for start := 0; ; {
-		page, err := portal.Contents(ctx, model.Destination, docspace.ContentsQuery{SortBy: order, Descending: true, Start: start})
-		if err != nil {
-			return nil, err
-		}
-		got := len(page.Files) + len(page.Folders)
-		start += got
-		entries := pageEntries(page, model.Kind)
-		older := false
-		for _, e := range entries {
+	err := pages(ctx, portal, model.Destination, order, func(page docspace.Contents) (more bool) {
+		more = true
+		for _, e := range pageEntries(page, model.Kind) {
 			at := e.created
 			if order == docspace.ByUpdated {
 				at = e.updated
 			}
 			if at.Before(since) {
-				older = true
+				more = false
 				continue
 			}
 			out = append(out, e)
 		}
-		// Folders come before files over all pages, so a page without an entry of our kind is
-		// no reason to stop looking for files, but is the end of the folders.
-		if got == 0 || older || start >= page.Total || model.Kind == event.Folder && len(page.Folders) == 0 {
-			return out, nil
-		}
-	}
-}
-
-func pageEntries(page docspace.Contents, kind event.Kind) []entry {
-	var out []entry
-	if kind == event.Folder {
-		for _, f := range page.Folders {
-			out = append(out, folderEntry(f))
-		}
-		return out
-	}
-	for _, f := range page.Files {
-		out = append(out, fileEntry(f))
-	}
-	return out
+		// Folders come before files over all pages, so a page without a folder ends them.
+		return more && (model.Kind == event.File || len(page.Folders) > 0)
+	})
+	return out, err
 }
 
 // titlesIn lists the titles of a transfer's kind in its destination, in lower case, as
 // DocSpace compares them.
 func titlesIn(ctx context.Context, portal Portal, t store.Transfer) (map[string]bool, error) {
 	titles := map[string]bool{}
-	for start := 0; ; {
-		page, err := portal.Contents(ctx, t.Destination, docspace.ContentsQuery{SortBy: docspace.ByTitle, Start: start})
-		if err != nil {
-			return nil, err
-		}
+	err := pages(ctx, portal, t.Destination, docspace.ByTitle, func(page docspace.Contents) bool {
 		for _, e := range pageEntries(page, t.Kind) {
 			titles[strings.ToLower(e.title)] = true
 		}
+		return true
+	})
+	return titles, err
+}
+
+// differ reports whether a copied folder lacks anything of its source, at any depth.
+func differ(ctx context.Context, portal Portal, source, copied event.ID) (bool, error) {
+	type listing struct {
+		files   map[string]int
+		folders map[string]event.ID
+	}
+	list := func(folder event.ID) (listing, error) {
+		l := listing{map[string]int{}, map[string]event.ID{}}
+		err := pages(ctx, portal, folder, docspace.ByTitle, func(page docspace.Contents) bool {
+			for _, f := range page.Files {
+				l.files[strings.ToLower(f.Title)]++
+			}
+			for _, f := range page.Folders {
+				l.folders[strings.ToLower(f.Title)] = f.ID
+			}
+			return true
+		})
+		return l, err
+	}
+	want, err := list(source)
+	if err != nil {
+		return false, err
+	}
+	got, err := list(copied)
+	if err != nil {
+		return false, err
+	}
+	for title, n := range want.files {
+		if got.files[title] < n {
+			return true, nil
+		}
+	}
+	for title, id := range want.folders {
+		below, ok := got.folders[title]
+		if !ok {
+			return true, nil
+		}
+		if lacks, err := differ(ctx, portal, id, below); lacks || err != nil {
+			return lacks, err
+		}
+	}
+	return false, nil
+}
+
+// pages reads a folder page by page, newest first or by title, until there is no more or
+// visit wants no more.
+func pages(ctx context.Context, portal Portal, folder event.ID, order string, visit func(docspace.Contents) bool) error {
+	for start := 0; ; {
+		page, err := portal.Contents(ctx, folder, docspace.ContentsQuery{SortBy: order, Descending: order != docspace.ByTitle, Start: start})
+		if err != nil {
+			return err
+		}
 		got := len(page.Files) + len(page.Folders)
-		if start += got; got == 0 || start >= page.Total {
-			return titles, nil
+		start += got
+		if !visit(page) || got == 0 || start >= page.Total {
+			return nil
 		}
 	}
 }
+
+func merge(into, from map[int64]entry) { maps.Copy(into, from) }

@@ -10,19 +10,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/riverqueue/river/rivertype"
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
 )
-
-// unfinishedStates are those in which a job still stands for its lane.
-var unfinishedStates = []rivertype.JobState{
-	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
-	rivertype.JobStateRunning, rivertype.JobStateScheduled,
-}
 
 // splitLane reads the portal's name from a lane's.
 func splitLane(lane string) (portal, rest string, err error) {
@@ -35,6 +28,12 @@ func splitLane(lane string) (portal, rest string, err error) {
 
 // send makes the call of an operation whose row has been written and goes on to settle it.
 func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operation, until time.Time) (step, error) {
+	if err := d.beforeResending(ctx, portal, op); err != nil {
+		return d.notSent(ctx, op, err)
+	}
+	if len(op.Transfers) == 0 {
+		return d.settled(ctx, op, nil, "")
+	}
 	first := op.Transfers[0]
 	ids := make([]event.ID, len(op.Transfers))
 	for i, t := range op.Transfers {
@@ -43,6 +42,10 @@ func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operatio
 	answer, err := portal.Start(ctx, docspace.Batch{
 		Action: first.Action, Kind: first.Kind, IDs: ids, Destination: first.Destination, Conflict: first.Conflict,
 	})
+	if err == nil {
+		d.holds.release(op.Portal)
+		d.holds.release(op.Lane)
+	}
 	switch {
 	case err == nil && answer.Ended():
 		// The answer may already be the result, and then it cannot be read a second time.
@@ -53,36 +56,100 @@ func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operatio
 		}
 		return d.follow(ctx, portal, op, until)
 	case docspace.Uncertain(err):
-		d.log.Warn("answer lost", "portal", op.Portal, "lane", op.Lane, "operation_id", op.ID, "err", err)
-		return d.search(ctx, portal, op, fmt.Sprintf("the portal's answer was lost: %v", err))
+		return d.lost(ctx, portal, op, err)
 	default:
 		return d.refused(ctx, portal, op, err)
 	}
+}
+
+// lost goes on after a call whose outcome is unknown.
+func (d *Dispatcher) lost(ctx context.Context, portal Portal, op *store.Operation, err error) (step, error) {
+	d.log.Warn("answer lost", "portal", op.Portal, "lane", op.Lane, "operation_id", op.ID, "err", err)
+	return d.search(ctx, portal, op, fmt.Sprintf("the portal's answer was lost: %v", err))
+}
+
+// notSent puts an operation back before anything of it was sent.
+func (d *Dispatcher) notSent(ctx context.Context, op *store.Operation, err error) (step, error) {
+	next, settleErr := d.settled(ctx, op, requeueAll(op.Transfers, store.Outcome{Reason: err.Error()}, keepLimit), err.Error())
+	if settleErr != nil {
+		return next, settleErr
+	}
+	return step{wait: d.pauseAfter(err)}, nil
+}
+
+// beforeResending looks for what earlier tries of the operation's transfers did after all: a
+// large file may arrive long after the portal dropped its operation. It also makes sure that
+// the entries are still the ones that were meant.
+func (d *Dispatcher) beforeResending(ctx context.Context, portal Portal, op *store.Operation) error {
+	var tried []store.Transfer
+	for _, t := range op.Transfers {
+		if !t.SentAt.IsZero() {
+			tried = append(tried, t)
+		}
+	}
+	if len(tried) == 0 {
+		return nil
+	}
+	credit, err := d.look(ctx, portal, op, tried, nil)
+	if err != nil {
+		return err
+	}
+	outcomes := creditOutcomes(tried, credit, "")
+	for _, t := range without(tried, credit) {
+		if gone(ctx, portal, t) {
+			outcomes = append(outcomes, failedAsGone(t))
+		}
+	}
+	return d.account(ctx, op, outcomes)
 }
 
 // refused settles an operation that the portal did not take: DocSpace checks every id before
 // it queues anything, so that nothing was done.
 func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Operation, err error) (step, error) {
 	if pause, ok := d.portalTrouble(err); ok {
-		again := requeueAll(op, store.Outcome{Reason: err.Error(), NextAttemptIn: pause}, keepLimit)
+		if after, limited := docspace.IsRateLimited(err); limited {
+			if after >= time.Minute {
+				// The day's writes are used up: no replica needs to ask again before.
+				if err := d.o.Store.PausePortal(ctx, op.Portal, d.o.Now().Add(after), "the portal's limit of writes per day is reached"); err != nil {
+					return step{}, err
+				}
+			}
+			// Without Retry-After, which is the rule, one of the limits per minute was hit.
+			pause = d.holds.hold(op.Portal, pause, time.Minute, d.o.Now())
+		}
+		again := requeueAll(op.Transfers, store.Outcome{Reason: err.Error(), Unsent: true}, keepLimit)
 		next, settleErr := d.settled(ctx, op, again, err.Error())
 		if settleErr != nil {
 			return next, settleErr
 		}
-		return step{wait: pause}, nil
+		return step{wait: min(pause, time.Minute)}, nil
 	}
 	if outcome, lost := d.destinationTrouble(ctx, portal, op.Transfers[0]); lost {
-		return d.settled(ctx, op, sameForAll(op, outcome, d.retryOrFail), err.Error())
+		next, settleErr := d.settled(ctx, op, sameForAll(op.Transfers, outcome, d.retryOrFail), err.Error())
+		if settleErr != nil || outcome.State != event.Queued {
+			return next, settleErr
+		}
+		return step{wait: d.holds.hold(op.Lane, d.o.HoldFirst, holdMax, d.o.Now())}, nil
 	}
-	if n := len(op.Transfers); n > 1 {
+	n := len(op.Transfers)
+	if n > 1 {
 		// One bad id refuses the whole batch. Asking for each entry costs reads, of which there
 		// are plenty; where that finds nothing, halve the batch until the bad one stands alone.
 		if outcomes, found := d.weed(ctx, portal, op); found {
 			return d.settled(ctx, op, outcomes, err.Error())
 		}
-		return d.settled(ctx, op, requeueAll(op, store.Outcome{Reason: err.Error()}, func(store.Transfer) int { return (n + 1) / 2 }), err.Error())
+	}
+	var status *docspace.StatusError
+	if errors.As(err, &status) && status.StatusCode >= http.StatusInternalServerError && !gone(ctx, portal, op.Transfers[0]) {
+		// A vanished entry gives 500, and so may anything that broke after the queueing.
+		return d.lost(ctx, portal, op, err)
+	}
+	if n > 1 {
+		half := requeueAll(op.Transfers, store.Outcome{Reason: err.Error(), Unsent: true}, func(store.Transfer) int { return (n + 1) / 2 })
+		return d.settled(ctx, op, half, err.Error())
 	}
 	outcome := d.refusedAlone(ctx, portal, op.Transfers[0], err)
+	outcome.Unsent = true
 	return d.settled(ctx, op, []store.Outcome{outcome}, err.Error())
 }
 
@@ -90,11 +157,10 @@ func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Opera
 // about the transfers and must cost them nothing, and how long to leave the portal alone.
 func (d *Dispatcher) portalTrouble(err error) (pause time.Duration, ok bool) {
 	if after, limited := docspace.IsRateLimited(err); limited {
-		// Without Retry-After, which is the rule, one of the per-minute limits was hit.
-		return max(after, d.o.PortalPause), true
+		return max(after, d.o.PortalPause/5), true
 	}
 	var unanswered *docspace.UnansweredError
-	if docspace.IsPortalDown(err) || docspace.IsCredentials(err) || errors.As(err, &unanswered) {
+	if docspace.IsPortalDown(err) || docspace.IsCredentials(err) || docspace.IsForeign(err) || errors.As(err, &unanswered) {
 		return d.o.PortalPause, true
 	}
 	return 0, false
@@ -122,19 +188,20 @@ func (d *Dispatcher) destinationTrouble(ctx context.Context, portal Portal, t st
 // weed asks the portal for every entry of a refused batch and takes out those that are gone
 // or out of reach. The others are queued again, all together.
 func (d *Dispatcher) weed(ctx context.Context, portal Portal, op *store.Operation) (outcomes []store.Outcome, found bool) {
-	outcomes = requeueAll(op, store.Outcome{Reason: "another entry of its batch was refused"}, keepLimit)
+	outcomes = requeueAll(op.Transfers, store.Outcome{Reason: "another entry of its batch was refused", Unsent: true}, keepLimit)
 	var group errgroup.Group
 	group.SetLimit(8)
 	bad := make([]bool, len(op.Transfers))
 	for i, t := range op.Transfers {
 		group.Go(func() error {
-			_, _, err := whereIs(ctx, portal, t)
+			e, err := find(ctx, portal, t)
 			switch {
-			case docspace.IsGone(err):
+			case docspace.IsGone(err) || err == nil && e.replaces(t):
 				outcomes[i], bad[i] = failedAsGone(t), true
 			case docspace.IsForbidden(err):
 				outcomes[i], bad[i] = d.retryOrFail(t, noAccess(t, "it may not even see it")), true
 			}
+			outcomes[i].Unsent = true
 			return nil
 		})
 	}
@@ -183,8 +250,8 @@ func describe(e *docspace.StatusError) string {
 
 // gone reports whether an entry has certainly ceased to exist.
 func gone(ctx context.Context, portal Portal, t store.Transfer) bool {
-	_, _, err := whereIs(ctx, portal, t)
-	return docspace.IsGone(err)
+	e, err := find(ctx, portal, t)
+	return docspace.IsGone(err) || err == nil && e.replaces(t)
 }
 
 // retryOrFail queues a transfer for its next attempt, or makes it a dead letter when it has
@@ -192,9 +259,14 @@ func gone(ctx context.Context, portal Portal, t store.Transfer) bool {
 func (d *Dispatcher) retryOrFail(t store.Transfer, reason string) store.Outcome {
 	o := store.Outcome{TransferID: t.ID, State: event.Queued, Reason: reason, Attempted: true, MaxBatch: t.MaxBatch}
 	o.NextAttemptIn = d.backoff(t.Attempts)
-	if age := d.o.Now().Sub(t.QueuedAt); age+o.NextAttemptIn > d.o.RetryFor {
+	if t.FailingSince.IsZero() {
+		return o
+	}
+	// Time counts from the first attempt that failed for a reason of the transfer's own: what
+	// waits for a portal that is down, or for its budget, loses nothing.
+	if failing := d.o.Now().Sub(t.FailingSince); failing+o.NextAttemptIn > d.o.RetryFor {
 		o.State, o.NextAttemptIn = event.Failed, 0
-		o.Reason = fmt.Sprintf("given up after %d attempts in %s: %s", t.Attempts+1, age.Round(time.Minute), reason)
+		o.Reason = fmt.Sprintf("given up after %d attempts in %s: %s", t.Attempts+1, failing.Round(time.Minute), reason)
 	}
 	return o
 }
@@ -214,10 +286,10 @@ func (d *Dispatcher) backoff(attempts int) time.Duration {
 
 func keepLimit(t store.Transfer) int { return t.MaxBatch }
 
-// requeueAll queues every transfer of an operation again, without counting an attempt.
-func requeueAll(op *store.Operation, model store.Outcome, maxBatch func(store.Transfer) int) []store.Outcome {
-	outcomes := make([]store.Outcome, len(op.Transfers))
-	for i, t := range op.Transfers {
+// requeueAll queues transfers again, without counting an attempt.
+func requeueAll(transfers []store.Transfer, model store.Outcome, maxBatch func(store.Transfer) int) []store.Outcome {
+	outcomes := make([]store.Outcome, len(transfers))
+	for i, t := range transfers {
 		o := model
 		o.TransferID, o.State, o.MaxBatch = t.ID, event.Queued, maxBatch(t)
 		outcomes[i] = o
@@ -225,16 +297,17 @@ func requeueAll(op *store.Operation, model store.Outcome, maxBatch func(store.Tr
 	return outcomes
 }
 
-// sameForAll gives every transfer of an operation the same outcome.
-func sameForAll(op *store.Operation, model store.Outcome, retry func(store.Transfer, string) store.Outcome) []store.Outcome {
-	outcomes := make([]store.Outcome, len(op.Transfers))
-	for i, t := range op.Transfers {
+// sameForAll gives transfers that nothing was done of the same outcome.
+func sameForAll(transfers []store.Transfer, model store.Outcome, retry func(store.Transfer, string) store.Outcome) []store.Outcome {
+	outcomes := make([]store.Outcome, len(transfers))
+	for i, t := range transfers {
 		if model.State == event.Queued {
 			outcomes[i] = retry(t, model.Reason)
-			continue
+		} else {
+			outcomes[i] = model
+			outcomes[i].TransferID, outcomes[i].Attempted = t.ID, true
 		}
-		outcomes[i] = model
-		outcomes[i].TransferID, outcomes[i].Attempted = t.ID, true
+		outcomes[i].Unsent = true
 	}
 	return outcomes
 }

@@ -53,54 +53,115 @@ func (d *Dispatcher) follow(ctx context.Context, portal Portal, op *store.Operat
 
 func (d *Dispatcher) pauseAfter(err error) time.Duration {
 	if pause, ok := d.portalTrouble(err); ok {
-		return pause
+		return min(pause, time.Minute)
 	}
 	return d.o.PollEvery
 }
 
 // settleResult settles an operation whose result has been read. The result can be read only
-// once, so from here on the destination is the only other witness.
+// once, so what it proves is stored before anything else is asked.
 func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.Operation, answer docspace.Operation) (step, error) {
-	seen := entriesOf(answer, op.Transfers[0])
-	credit := attribute(op.Transfers, seen)
-	missing := without(op.Transfers, credit)
-	if len(missing) > 0 {
-		// A result may lack what was done, and a file may have been renamed since its event.
-		more, err := d.look(ctx, portal, op, missing)
-		if err != nil {
-			return d.cannotLook(ctx, op, err)
-		}
-		for id, e := range more {
-			credit[id] = e
-		}
+	results := entriesOf(answer, op.Transfers[0])
+	credit := attribute(op.Transfers, results)
+	if rest := without(op.Transfers, credit); len(rest) > 0 {
+		merge(credit, attributeRenamed(ctx, portal, rest, leftOver(results, credit)))
 	}
-	return d.conclude(ctx, portal, op, credit, answer.Error)
+	partial := ""
+	if answer.Error != "" && op.Transfers[0].Kind == event.Folder {
+		// That the folder is there does not prove that all of it is.
+		partial = answer.Error
+	}
+	outcomes := creditOutcomes(op.Transfers, credit, partial)
+	missing := without(op.Transfers, credit)
+	if strangers := leftOver(results, credit); len(missing) > 0 && len(strangers) == len(missing) {
+		// As many entries came as are missing, and none of them is what was meant.
+		outcomes = append(outcomes, d.mistaken(ctx, portal, missing, strangers)...)
+	}
+	if err := d.account(ctx, op, outcomes); err != nil {
+		return step{}, err
+	}
+	if len(op.Transfers) == 0 {
+		return d.settled(ctx, op, nil, answer.Error)
+	}
+	found, err := d.look(ctx, portal, op, op.Transfers, ids(results))
+	if err != nil {
+		return d.cannotLook(ctx, op, err)
+	}
+	return d.conclude(ctx, portal, op, found, answer.Error)
+}
+
+// mistaken settles transfers whose operation made entries of other titles, one for each. A
+// renamed source explains that, and so does an id that DocSpace gave to another file after the
+// newest one had been deleted for good; sending again would make one more of them either way.
+func (d *Dispatcher) mistaken(ctx context.Context, portal Portal, missing []store.Transfer, strangers []entry) []store.Outcome {
+	outcomes := make([]store.Outcome, len(missing))
+	for i, t := range missing {
+		e := strangers[i]
+		o := store.Outcome{TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version}
+		if source, err := find(ctx, portal, t); err == nil && source.replaces(t) {
+			o.State = event.Failed
+			o.Reason = fmt.Sprintf("the %s was deleted, and DocSpace gave its number %s to %q; that one was sent instead and is now %q (%s) in the destination",
+				t.Kind, t.EntryID, source.title, e.title, e.id)
+		}
+		outcomes[i] = o
+	}
+	return outcomes
 }
 
 // search looks in the destination for what an operation did whose result cannot be read any
 // more. It is over when everything is there, or when nothing more has appeared for longer
 // than DocSpace lets an operation go on without progress.
 func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operation, problem string) (step, error) {
-	credit, err := d.look(ctx, portal, op, op.Transfers)
-	if err != nil {
-		return d.cannotLook(ctx, op, err)
-	}
-	if len(credit) == len(op.Transfers) {
-		return d.conclude(ctx, portal, op, credit, problem)
-	}
-	if len(credit) > op.Seen {
-		if err := d.o.Store.MarkSeen(ctx, op, len(credit)); err != nil {
+	if op.SeenAt.IsZero() {
+		// From here on it is waited for: what was sent may be at work without our knowing.
+		if err := d.o.Store.MarkSeen(ctx, op, 0); err != nil {
 			return step{}, err
 		}
 	}
-	quietSince := op.StartedAt
-	if op.SeenAt.After(quietSince) {
-		quietSince = op.SeenAt
+	before := len(op.Transfers)
+	found, err := d.look(ctx, portal, op, op.Transfers, nil)
+	if err != nil {
+		return d.cannotLook(ctx, op, err)
 	}
-	if rest := d.o.SettleAfter - d.o.Now().Sub(quietSince); rest > 0 {
-		return step{wait: min(rest, 5*d.o.PollEvery)}, nil
+	whole := map[int64]entry{}
+	for id, e := range found {
+		if !e.partial {
+			whole[id] = e
+		}
 	}
-	return d.conclude(ctx, portal, op, credit, problem)
+	if err := d.account(ctx, op, creditOutcomes(op.Transfers, whole, "")); err != nil {
+		return step{}, err
+	}
+	if len(op.Transfers) == 0 {
+		return d.settled(ctx, op, nil, problem)
+	}
+	if len(op.Transfers) < before || len(found)-len(whole) > op.Seen {
+		if err := d.o.Store.MarkSeen(ctx, op, len(found)-len(whole)); err != nil {
+			return step{}, err
+		}
+	}
+	quiet := d.o.Now().Sub(op.SeenAt)
+	rest := d.o.SettleAfter - quiet
+	if rest <= 0 {
+		// One very large file may go on being copied after the portal dropped its operation.
+		rest = copyTime(ctx, portal, op.Transfers) - quiet
+	}
+	if rest > 0 {
+		return step{wait: min(rest, max(d.o.PollEvery, quiet/2), 20*d.o.PollEvery)}, nil
+	}
+	return d.conclude(ctx, portal, op, found, problem)
+}
+
+// copyTime is how long the portal may take for the largest of some files.
+func copyTime(ctx context.Context, portal Portal, transfers []store.Transfer) time.Duration {
+	const bytesPerSecond = 5 << 20 // slower storage than this would time out elsewhere
+	var largest int64
+	for _, t := range transfers {
+		if e, err := find(ctx, portal, t); err == nil {
+			largest = max(largest, e.size)
+		}
+	}
+	return time.Duration(largest/bytesPerSecond) * time.Second
 }
 
 // cannotLook leaves an operation open while the portal cannot be asked what became of it.
@@ -110,30 +171,25 @@ func (d *Dispatcher) cannotLook(ctx context.Context, op *store.Operation, err er
 	}
 	if docspace.IsGone(err) {
 		outcome := store.Outcome{State: event.Failed, Reason: fmt.Sprintf("the destination folder %s does not exist", op.Transfers[0].Destination)}
-		return d.settled(ctx, op, sameForAll(op, outcome, d.retryOrFail), err.Error())
+		return d.settled(ctx, op, sameForAll(op.Transfers, outcome, d.retryOrFail), err.Error())
 	}
 	d.log.Warn("operation not settled", "portal", op.Portal, "lane", op.Lane, "operation_id", op.ID, "err", err)
 	return step{wait: d.pauseAfter(err)}, nil
 }
 
-// conclude settles an operation that is certainly over: what was credited is done, and the
-// rest is skipped, retried or failed.
-func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Operation, credit map[int64]entry, problem string) (step, error) {
-	var outcomes []store.Outcome
-	for _, t := range op.Transfers {
-		if e, ok := credit[t.ID]; ok {
-			outcomes = append(outcomes, store.Outcome{TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title})
-		}
+// conclude settles an operation that is certainly over: what was found is done, and the rest
+// is skipped, retried or failed.
+func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Operation, found map[int64]entry, problem string) (step, error) {
+	outcomes := creditOutcomes(op.Transfers, found, problem)
+	missing := without(op.Transfers, found)
+	if len(missing) == 0 {
+		return d.settled(ctx, op, outcomes, problem)
 	}
-	missing := without(op.Transfers, credit)
-	if len(missing) > 0 {
-		if outcome, lost := d.destinationTrouble(ctx, portal, missing[0]); lost {
-			rest := &store.Operation{Transfers: missing}
-			return d.settled(ctx, op, append(outcomes, sameForAll(rest, outcome, d.retryOrFail)...), problem)
-		}
+	if outcome, lost := d.destinationTrouble(ctx, portal, missing[0]); lost {
+		return d.settled(ctx, op, append(outcomes, sameForAll(missing, outcome, d.retryOrFail)...), problem)
 	}
 	var titles map[string]bool
-	if len(missing) > 0 && missing[0].Conflict == event.Skip {
+	if missing[0].Conflict == event.Skip {
 		// A skipped conflict leaves no trace but the missing entry.
 		var err error
 		if titles, err = titlesIn(ctx, portal, missing[0]); err != nil {
@@ -146,7 +202,7 @@ func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Oper
 				Reason: "the destination already holds an entry of this title"})
 			continue
 		}
-		outcomes = append(outcomes, d.unaccounted(ctx, portal, t, len(op.Transfers), len(missing), problem))
+		outcomes = append(outcomes, d.unaccounted(ctx, portal, t, op.Size, len(missing), problem))
 	}
 	return d.settled(ctx, op, outcomes, problem)
 }
@@ -166,21 +222,67 @@ func (d *Dispatcher) unaccounted(ctx context.Context, portal Portal, t store.Tra
 	return d.retryOrFail(t, problem)
 }
 
-// settled stores the outcomes of an operation, reports them, and wakes the lanes of moves
-// that waited for them. What was found out is stored even while the gateway stops.
+// creditOutcomes are the outcomes of transfers whose entries were found. A folder that is
+// there in part is a failure for somebody to look at: sending it again would make a second one.
+func creditOutcomes(transfers []store.Transfer, credit map[int64]entry, problem string) []store.Outcome {
+	var outcomes []store.Outcome
+	for _, t := range transfers {
+		e, ok := credit[t.ID]
+		if !ok {
+			continue
+		}
+		o := store.Outcome{TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version}
+		if e.partial || problem != "" && t.Kind == event.Folder && t.Action == event.Copy {
+			o.State, o.Reason = event.Failed, fmt.Sprintf("the folder was copied only in part, to %q (%s)", e.title, e.id)
+			if problem != "" {
+				o.Reason += ": " + problem
+			}
+		}
+		outcomes = append(outcomes, o)
+	}
+	return outcomes
+}
+
+// account stores outcomes of some of an operation's transfers and leaves it open with the rest.
+func (d *Dispatcher) account(ctx context.Context, op *store.Operation, outcomes []store.Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	ctx, cancel := storing(ctx)
+	defer cancel()
+	lanes, err := d.o.Store.SaveOutcomes(ctx, op, outcomes)
+	if err != nil {
+		return err
+	}
+	op.Done = append(op.Done, outcomes...)
+	d.wake(ctx, lanes)
+	return nil
+}
+
+// settled stores the outcomes of an operation's last transfers, reports the operation, and
+// wakes the lanes of moves that waited for it.
 func (d *Dispatcher) settled(ctx context.Context, op *store.Operation, outcomes []store.Outcome, problem string) (step, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := storing(ctx)
 	defer cancel()
 	lanes, err := d.o.Store.SettleOperation(ctx, op, outcomes, problem)
 	if err != nil {
 		return step{}, err
 	}
-	d.report(ctx, op, outcomes, problem)
+	d.report(ctx, op, append(op.Done, outcomes...), problem)
+	d.wake(ctx, lanes)
+	return step{}, nil
+}
+
+// storing is for what was found out, which is stored even while the gateway stops.
+func storing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+}
+
+func (d *Dispatcher) wake(ctx context.Context, lanes []string) {
 	if err := d.o.Wake(ctx, lanes); err != nil {
-		// The moves are queued; the sweep will wake their lanes.
+		// The transfers are queued; the sweep will wake their lanes.
 		d.log.Error("lanes not woken", "err", err)
 	}
-	return step{}, nil
 }
 
 func without(transfers []store.Transfer, credit map[int64]entry) []store.Transfer {

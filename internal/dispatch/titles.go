@@ -24,14 +24,16 @@ func titleKey(kind event.Kind, title string) string {
 	return counter.ReplaceAllString(name, "") + extension
 }
 
-// mayShare says whether a transfer may join others in one operation: not when their results
-// could be mistaken for each other.
-func mayShare(taken []store.Transfer, t store.Transfer) bool {
-	key := titleKey(t.Kind, t.Title)
-	for _, other := range taken {
-		if other.EntryID == t.EntryID || titleKey(other.Kind, other.Title) == key {
+// newBatch returns a function that says of one transfer after another whether it may join the
+// same operation: not when its result could be mistaken for that of one before.
+func newBatch() func(store.Transfer) bool {
+	titles, ids := map[string]bool{}, map[event.ID]bool{}
+	return func(t store.Transfer) bool {
+		key := titleKey(t.Kind, t.Title)
+		if titles[key] || ids[t.EntryID] {
 			return false
 		}
+		titles[key], ids[t.EntryID] = true, true
+		return true
 	}
-	return true
 }

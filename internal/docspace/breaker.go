@@ -34,12 +34,19 @@ func newBreaker(portal string, pause time.Duration) *gobreaker.TwoStepCircuitBre
 	})
 }
 
-// breaks reports whether an error speaks against sending more: the portal cannot be reached,
-// does not answer in time, or refuses the gateway as such.
+// breaks reports whether an error speaks against sending more of anything: the portal cannot
+// be reached, does not answer in time, or refuses the gateway as such. A 403 does not, because
+// a missing scope concerns some calls only.
 func breaks(err error) bool {
 	var unanswered *UnansweredError
 	var late *timeoutError
-	return IsPortalDown(err) || IsCredentials(err) || errors.As(err, &unanswered) && errors.As(unanswered.Err, &late)
+	if errors.As(err, &unanswered) && errors.As(unanswered.Err, &late) {
+		return true
+	}
+	if e, ok := status(err); ok && e.StatusCode == http.StatusForbidden {
+		return false
+	}
+	return IsPortalDown(err) || IsCredentials(err)
 }
 
 // guarded sends a request unless the breaker is open. A write is never the request that finds
@@ -77,15 +84,29 @@ func (c *Client) guarded(ctx context.Context, r request, send func() error) erro
 	return err
 }
 
-// State describes the breaker: "closed" lets everything through, "open" nothing, and
-// "half-open" one request that finds out.
-func (c *Client) State() string { return c.breaker.State().String() }
-
-// WaitFor is how long to wait before new work for the portal has a chance: 0 while the
-// breaker lets requests through.
-func (c *Client) WaitFor() time.Duration {
-	if c.breaker.State() == gobreaker.StateOpen {
-		return c.pause
+// Ready reports whether new work for the portal has a chance, and otherwise how long to wait.
+// Of those who ask when a pause is over, one finds out, with a read.
+func (c *Client) Ready(ctx context.Context) (wait time.Duration, ready bool) {
+	switch c.breaker.State() {
+	case gobreaker.StateClosed:
+		return 0, true
+	case gobreaker.StateOpen:
+		return c.pause, false
+	default:
+		if _, err := c.Key(ctx); err != nil {
+			return c.pause, false
+		}
+		return 0, true
 	}
-	return 0
+}
+
+// ClockOffset is how far the portal's clock is ahead of ours, within about a second, as its
+// answers' Date headers tell; 0 until there was one.
+func (c *Client) ClockOffset() time.Duration { return time.Duration(c.offset.Load()) }
+
+func (c *Client) observeClock(date string) {
+	if at, err := http.ParseTime(date); err == nil {
+		// The header has whole seconds, cut off.
+		c.offset.Store(int64(time.Until(at.Add(500 * time.Millisecond))))
+	}
 }

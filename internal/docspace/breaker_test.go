@@ -51,8 +51,8 @@ func TestBreakerStopsAskingAPortalThatIsDown(t *testing.T) {
 	if !errors.Is(err, gobreaker.ErrOpenState) || !IsPortalDown(err) || Uncertain(err) {
 		t.Errorf("with the breaker open a write gave %v; want the portal down and nothing uncertain", err)
 	}
-	if c.WaitFor() != pause || c.State() != "open" {
-		t.Errorf("the breaker is %s and says to wait %v, want open and %v", c.State(), c.WaitFor(), pause)
+	if wait, ready := c.Ready(ctx); ready || wait != pause {
+		t.Errorf("with the breaker open the client is ready: %v, or after %v; want %v", ready, wait, pause)
 	}
 	if portal.writes.Load() != sent {
 		t.Error("a write went through an open breaker")
@@ -62,7 +62,7 @@ func TestBreakerStopsAskingAPortalThatIsDown(t *testing.T) {
 	halfOpen := func() {
 		t.Helper()
 		deadline := time.Now().Add(10 * time.Second)
-		for c.State() == "open" {
+		for c.breaker.State() == gobreaker.StateOpen {
 			if time.Now().After(deadline) {
 				t.Fatal("the breaker stays open")
 			}
@@ -79,11 +79,14 @@ func TestBreakerStopsAskingAPortalThatIsDown(t *testing.T) {
 
 	portal.down.Store(false)
 	halfOpen()
+	if _, ready := c.Ready(ctx); !ready {
+		t.Error("the portal is back, but the client is not ready")
+	}
+	if portal.writes.Load() != sent {
+		t.Error("a write was sent to find out whether the portal is back")
+	}
 	if err := write(ctx, c); err != nil {
 		t.Errorf("the portal is back, but a write gave %v", err)
-	}
-	if c.State() != "closed" || c.WaitFor() != 0 {
-		t.Errorf("after a success the breaker is %s", c.State())
 	}
 }
 
@@ -105,11 +108,39 @@ func TestBreakerLetsResultsBeRead(t *testing.T) {
 
 func TestRefusalsDoNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
-	server := answering(t, http.StatusForbidden, `{"error":{"message":"Access denied"},"status":1,"statusCode":403}`)
+	for name, body := range map[string]string{
+		"no right":      `{"error":{"message":"Access denied"},"status":1,"statusCode":403}`,
+		"missing scope": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := answering(t, http.StatusForbidden, body)
+			c, _ := newClient(t, server.URL)
+			for range 3 * breakerFailures {
+				_ = write(t.Context(), c)
+			}
+			if _, ready := c.Ready(t.Context()); !ready {
+				t.Error("refusals opened the breaker")
+			}
+		})
+	}
+}
+
+func TestClockOffsetIsReadFromAnswers(t *testing.T) {
+	t.Parallel()
+	const ahead = 90 * time.Second
+	server := startPortal(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		found(w)
+	})
 	c, _ := newClient(t, server.URL)
-	for range 3 * breakerFailures {
-		if err := write(t.Context(), c); !IsForbidden(err) {
-			t.Fatalf("a write gave %v", err)
-		}
+	if c.ClockOffset() != 0 {
+		t.Errorf("before any answer the offset is %v", c.ClockOffset())
+	}
+	if err := read(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if off := c.ClockOffset() - ahead; off.Abs() > 5*time.Second {
+		t.Errorf("the offset is %v, want about %v", c.ClockOffset(), ahead)
 	}
 }

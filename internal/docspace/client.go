@@ -79,6 +79,7 @@ type Client struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	pause   time.Duration
 	trouble *atomic.Pointer[string] // what last spoke against sending more
+	offset  *atomic.Int64           // nanoseconds the portal's clock is ahead
 
 	pace          *rate.Limiter
 	reads, writes slots
@@ -126,6 +127,7 @@ func New(o Options) (*Client, error) {
 		breaker:   newBreaker(o.Portal, o.Pause),
 		pause:     o.Pause,
 		trouble:   new(atomic.Pointer[string]),
+		offset:    new(atomic.Int64),
 		pace:      newPace(limits.RequestsPerMinute),
 		reads:     make(slots, concurrentReads),
 		writes:    make(slots, limits.ConcurrentWrites),
@@ -322,6 +324,7 @@ func (c *Client) exchange(ctx context.Context, r request, key string, body []byt
 		return unanswered(err, link.mayHaveWritten())
 	}
 	defer discard(resp.Body)
+	c.observeClock(resp.Header.Get("Date"))
 
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxError))

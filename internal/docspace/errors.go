@@ -168,6 +168,14 @@ func IsCredentials(err error) bool {
 	return false
 }
 
+// IsForeign reports whether the answer did not come from DocSpace's API but from something
+// before it: a redirect to a maintenance page, a proxy's own refusal. It says nothing about
+// what was asked for, and nothing was done.
+func IsForeign(err error) bool {
+	e, ok := status(err)
+	return ok && !e.Enveloped && e.StatusCode < 500
+}
+
 // Uncertain reports whether a failed write may have taken effect all the same: it was sent
 // and not answered, the answer was garbled, or a server error came without DocSpace's JSON,
 // as from a proxy that gave up waiting. It is false for nil and for errors of other packages.

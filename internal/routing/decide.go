@@ -23,6 +23,12 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	r.locator.observe(pending.Portal, ev)
 
+	if _, ok := snap.Portal(pending.Portal); !ok {
+		// It may have been taken out by mistake or renamed; its events wait for it.
+		return store.Decision{EventID: pending.ID, State: event.EventPending,
+			Reason: fmt.Sprintf("portal %s is not in the rules file any more", pending.Portal)}
+	}
+
 	facts := rules.Facts{Portal: pending.Portal, Event: ev, Now: r.now()}
 	if err := r.locator.Complete(ctx, snap, &facts); err != nil {
 		return r.undecided(d, pending, err)
@@ -46,13 +52,21 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	for _, e := range result.Errors {
 		notes = append(notes, fmt.Sprintf("rule %s: %s", e.Rule, e.Text))
 	}
-	d.Reason = joinReasons(d.Reason, notes)
 	for _, m := range result.Matches {
+		if m.Destination == facts.Event.Entry.ParentID {
+			notes = append(notes, fmt.Sprintf("rule %s: it already lies in folder %s", m.Rule, m.Destination))
+			continue
+		}
 		d.Transfers = append(d.Transfers, store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict,
-			Entry: facts.Event.Entry, Destination: m.Destination, Trigger: ev.Trigger, HappenedAt: pending.HappenedAt,
+			Entry: facts.Event.Entry, Destination: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID,
+			HappenedAt: pending.HappenedAt,
 		})
 	}
+	if len(result.Matches) > 0 && len(d.Transfers) == 0 {
+		d.State = event.EventIgnored
+	}
+	d.Reason = joinReasons(d.Reason, notes)
 	return d
 }
 
@@ -75,7 +89,7 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	}
 	portal, ok := snap.Portal(f.Portal)
 	if !ok {
-		return fmt.Errorf("portal %s is not in the rules file any more", f.Portal)
+		return fmt.Errorf("portal %s is not in the rules file", f.Portal)
 	}
 	if echoes(f.Event.Trigger) {
 		self, err := l.selfID(ctx, f.Portal, portal)
@@ -169,9 +183,7 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err err
 		d.State, d.Reason = event.EventFailed, fmt.Sprintf("%v: it was deleted before the event could be routed", err)
 	case docspace.IsForbidden(err):
 		d.State = event.EventFailed
-		d.Reason = fmt.Sprintf("%v: give the gateway's account a role in the room, then replay the event", err)
-	case r.now().Sub(pending.ReceivedAt) > r.giveUpAfter:
-		d.State, d.Reason = event.EventFailed, fmt.Sprintf("given up after %s: %v", r.giveUpAfter, err)
+		d.Reason = fmt.Sprintf("%v: give the gateway's account a role in the room, and upload it again", err)
 	default:
 		d.State, d.Reason = event.EventPending, err.Error()
 	}

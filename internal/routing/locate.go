@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -36,6 +37,9 @@ type Locator struct {
 	rooms *cache[place, docspace.Folder]
 	self  *cache[string, string]
 	calls singleflight.Group
+	// era changes whenever something known became untrue; an answer asked for in an earlier
+	// era is used once and not kept.
+	era atomic.Int64
 }
 
 // NewLocator returns a Locator that remembers answers for ttl.
@@ -82,6 +86,7 @@ func (c *cache[K, V]) add(key K, value V) {
 
 // forget drops everything known: the portals have changed.
 func (l *Locator) forget() {
+	l.era.Add(1)
 	l.paths.Purge()
 	l.rooms.Purge()
 	l.self.Purge()
@@ -99,6 +104,7 @@ func (l *Locator) observe(portal string, ev event.Event) {
 	default:
 		return
 	}
+	l.era.Add(1)
 	for _, key := range l.paths.Keys() {
 		if path, ok := l.paths.Peek(key); ok && key.portal == portal && lies(path.value, ev.Entry.ID) {
 			l.paths.Remove(key)
@@ -155,23 +161,31 @@ func (l *Locator) tags(ctx context.Context, portal string, p Portal, room event.
 	return r.Tags, nil
 }
 
-// remember answers from the cache or asks once, however many events want to know.
+// remember answers from the cache or asks once, however many events want to know. The asking
+// goes on when the event that began it can wait no longer, so that a slow portal's answer is
+// there for the next try.
 func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache[K, V], key K, call string,
 	ask func(context.Context) (V, error),
 ) (V, error) {
 	if v, ok := known.get(key); ok {
 		return v, nil
 	}
-	v, err, _ := l.calls.Do(call, func() (any, error) {
-		v, err := ask(ctx)
-		if err == nil {
+	era := l.era.Load()
+	done := l.calls.DoChan(fmt.Sprintf("%s in era %d", call, era), func() (any, error) {
+		v, err := ask(context.WithoutCancel(ctx))
+		if err == nil && l.era.Load() == era {
 			known.add(key, v)
 		}
 		return v, err
 	})
-	if err != nil {
-		var zero V
-		return zero, err
+	var zero V
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return zero, r.Err
+		}
+		return r.Val.(V), nil
+	case <-ctx.Done():
+		return zero, fmt.Errorf("the portal has not answered yet: %w", ctx.Err())
 	}
-	return v.(V), nil
 }

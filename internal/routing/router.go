@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/event"
@@ -39,7 +40,13 @@ const (
 
 // SweepOpts makes a job without events unique, so that sweeps cannot pile up.
 func SweepOpts() *river.InsertOpts {
-	return &river.InsertOpts{Queue: Queue, UniqueOpts: river.UniqueOpts{ByArgs: true}}
+	return &river.InsertOpts{Queue: Queue, UniqueOpts: river.UniqueOpts{
+		ByArgs: true,
+		ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
+			rivertype.JobStateRunning, rivertype.JobStateScheduled,
+		},
+	}}
 }
 
 // InsertOpts sends route jobs to their queue. A job is never given up: its events' own
@@ -71,7 +78,6 @@ type Options struct {
 	CacheFor      time.Duration // how long a folder's room is remembered; default 5 min
 	RetryFirst    time.Duration // default 2 s, doubling up to RetryMax
 	RetryMax      time.Duration // default 5 min
-	GiveUpAfter   time.Duration // default 24 h
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
 	Now           func() time.Time
@@ -81,13 +87,12 @@ type Options struct {
 type Router struct {
 	river.WorkerDefaults[JobArgs]
 
-	o           Options
-	locator     *Locator
-	log         *slog.Logger
-	now         func() time.Time
-	giveUpAfter time.Duration
-	decided     *prometheus.CounterVec
-	matched     *prometheus.CounterVec
+	o       Options
+	locator *Locator
+	log     *slog.Logger
+	now     func() time.Time
+	decided *prometheus.CounterVec
+	matched *prometheus.CounterVec
 }
 
 // New returns a Router.
@@ -100,7 +105,6 @@ func New(o Options) (*Router, error) {
 	setDefault(&o.CacheFor, 5*time.Minute)
 	setDefault(&o.RetryFirst, 2*time.Second)
 	setDefault(&o.RetryMax, 5*time.Minute)
-	setDefault(&o.GiveUpAfter, 24*time.Hour)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -109,11 +113,10 @@ func New(o Options) (*Router, error) {
 	}
 	f := promauto.With(o.Registerer)
 	return &Router{
-		o:           o,
-		locator:     NewLocator(o.CacheFor),
-		log:         o.Logger.With("component", "routing"),
-		now:         o.Now,
-		giveUpAfter: o.GiveUpAfter,
+		o:       o,
+		locator: NewLocator(o.CacheFor),
+		log:     o.Logger.With("component", "routing"),
+		now:     o.Now,
 		decided: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_events_decided_total",
 			Help: "Events by portal and what routing made of them; pending counts tries that must be repeated.",
@@ -134,6 +137,11 @@ func setDefault[T comparable](field *T, value T) {
 
 // Forget drops what is remembered of portals, after their configuration has changed.
 func (r *Router) Forget() { r.locator.forget() }
+
+// NextRetry brings a job that met an error back soon: the error was the database's or ours.
+func (r *Router) NextRetry(job *river.Job[JobArgs]) time.Time {
+	return r.now().Add(min(time.Second<<min(len(job.Errors), 10), time.Minute))
+}
 
 // Timeout bounds one run of a route job.
 func (r *Router) Timeout(*river.Job[JobArgs]) time.Duration { return 2*time.Minute + r.o.LookupTimeout }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 	"time"
 
 	"docspace-router/internal/event"
@@ -29,52 +28,32 @@ func happenedAt(ev event.Event, received time.Time) time.Time {
 	return ev.CreatedOn
 }
 
-// identity is what makes two deliveries the same one.
-type identity struct{ portal, webhookID, eventID string }
+const insertEvent = `INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title,
+		created_on, happened_at, received_at, state, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11)
+	ON CONFLICT (portal, webhook_id, event_id, created_on) DO NOTHING`
 
 // InsertEvents stores deliveries and returns the id of each, in the same order; 0 marks one
 // that was already stored or stands earlier in the same list.
 func (s *Store) InsertEvents(ctx context.Context, tx *sql.Tx, events []NewEvent) ([]int64, error) {
-	inserted := make(map[identity]int64, len(events))
-	const columns = 11
-	err := inChunks(events, 256, func(chunk []NewEvent) error {
-		var q strings.Builder
-		q.WriteString(`INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id,
-			entry_title, happened_at, received_at, state, body) VALUES `)
-		args := make([]any, 0, len(chunk)*columns)
-		for i, e := range chunk {
-			if i > 0 {
-				q.WriteString(", ")
-			}
-			q.WriteString(placeholders(i*columns+1, columns))
-			args = append(args, e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger,
-				string(e.Event.Entry.Kind), string(e.Event.Entry.ID), e.Event.Entry.Title,
-				millis(e.HappenedAt()), millis(e.ReceivedAt), string(event.EventPending), e.Body)
-		}
-		q.WriteString(` ON CONFLICT (portal, webhook_id, event_id) DO NOTHING RETURNING id, portal, webhook_id, event_id`)
-		rows, err := tx.QueryContext(ctx, q.String(), args...)
-		if err != nil {
-			return fmt.Errorf("store events: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id int64
-			var key identity
-			if err := rows.Scan(&id, &key.portal, &key.webhookID, &key.eventID); err != nil {
-				return fmt.Errorf("store events: %w", err)
-			}
-			inserted[key] = id
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, err
-	}
+	// A context that can end costs every statement a goroutine. The transaction's own ends
+	// these as well, between one row and the next.
+	quiet := context.WithoutCancel(ctx)
 	ids := make([]int64, len(events))
 	for i, e := range events {
-		key := identity{e.Portal, e.Event.WebhookID, e.Event.ID}
-		ids[i] = inserted[key]
-		delete(inserted, key)
+		result, err := tx.ExecContext(quiet, insertEvent, e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger,
+			string(e.Event.Entry.Kind), string(e.Event.Entry.ID), e.Event.Entry.Title,
+			millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body)
+		if err != nil {
+			return nil, fmt.Errorf("store events: %w", err)
+		}
+		if n, err := result.RowsAffected(); err != nil {
+			return nil, fmt.Errorf("store events: %w", err)
+		} else if n == 0 {
+			continue
+		}
+		if ids[i], err = result.LastInsertId(); err != nil {
+			return nil, fmt.Errorf("store events: %w", err)
+		}
 	}
 	return ids, nil
 }
@@ -160,17 +139,21 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 	return sortedKeys(touched), nil
 }
 
+// prunable finds events along the index of received_at: an event is decided after it was
+// received. The plus sign keeps SQLite from reading every event in these states instead.
+const prunable = `SELECT id FROM events
+	WHERE received_at < $1 AND routed_at < $1 AND +state IN ('routed', 'ignored')
+		AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
+			AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
+	ORDER BY received_at LIMIT $2`
+
 // Prune deletes up to limit events that were decided before the given time and whose
 // transfers have all ended as done, skipped or cancelled, together with those transfers, and
 // returns how many. Failed ones are kept: they are dead letters.
 func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
 	pruned := 0
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
-		ids, err := queryColumn[int64](ctx, tx, `SELECT id FROM events
-			WHERE state IN ('routed', 'ignored') AND routed_at < $1
-				AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
-					AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
-			ORDER BY id LIMIT $2`, millis(before), limit)
+		ids, err := queryColumn[int64](ctx, tx, prunable, millis(before), limit)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -195,7 +178,7 @@ func (s *Store) PruneOperations(ctx context.Context, before time.Time, limit int
 	var n int64
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `DELETE FROM operations WHERE id IN
-			(SELECT id FROM operations WHERE state = 'settled' AND settled_at < $1 ORDER BY id LIMIT $2)`, millis(before), limit)
+			(SELECT id FROM operations WHERE state = 'settled' AND settled_at < $1 ORDER BY settled_at LIMIT $2)`, millis(before), limit)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"docspace-router/internal/event"
@@ -31,15 +32,17 @@ type Operation struct {
 	StartedAt time.Time
 	Seen      int // of a lost answer: how many entries were last seen in the destination
 	SeenAt    time.Time
+	Size      int        // how many transfers it began with
 	Transfers []Transfer // those that are not accounted for yet, oldest first
+	Done      []Outcome  // of those accounted for since it was read
 }
 
-const operationColumns = `id, lane, portal, state, portal_operation_id, started_at, seen, seen_at`
+const operationColumns = `id, lane, portal, state, portal_operation_id, started_at, seen, seen_at, transfers`
 
 func scanOperation(rows *sql.Rows) (Operation, error) {
 	var op Operation
 	var started, seenAt int64
-	err := rows.Scan(&op.ID, &op.Lane, &op.Portal, &op.State, &op.PortalID, &started, &op.Seen, &seenAt)
+	err := rows.Scan(&op.ID, &op.Lane, &op.Portal, &op.State, &op.PortalID, &started, &op.Seen, &seenAt, &op.Size)
 	op.StartedAt, op.SeenAt = fromMillis(started), fromMillis(seenAt)
 	return op, err
 }
@@ -67,28 +70,42 @@ func (s *Store) OpenOperation(ctx context.Context, lane string) (*Operation, err
 // of them may not share a call.
 const claimWindow = 10
 
-// Claim makes an operation of up to limit queued transfers of a lane whose time has come,
-// oldest first, and returns it, or nil when there are none. fit says whether a transfer may
-// join those already taken; one that may not is left for a later operation. A transfer's own
-// MaxBatch limits the batch it is part of.
-func (s *Store) Claim(ctx context.Context, lane string, limit int, fit func(taken []Transfer, t Transfer) bool) (*Operation, error) {
-	var op *Operation
-	err := s.InTx(ctx, func(tx *sql.Tx) error {
+// ClaimOptions say what may be claimed.
+type ClaimOptions struct {
+	Limit  int    // most transfers of one operation
+	Budget Budget // the portal's; the zero value takes nothing from it
+	// Fit is asked of one transfer after another, oldest first, whether it may join those
+	// it said yes to before. One that may not is left for a later operation.
+	Fit func(Transfer) bool
+}
+
+// Claim makes an operation of queued transfers of a lane whose time has come, oldest first,
+// and returns it, or nil when there are none. A transfer's own MaxBatch limits the batch it is
+// part of. When the portal's budget has no write left, nothing is claimed, and wait is how long
+// to wait for one.
+func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Operation, wait time.Duration, err error) {
+	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		now := s.now()
 		queued, err := queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
 			WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`,
-			lane, millis(now), limit*claimWindow)
+			lane, millis(now), o.Limit*claimWindow)
 		if err != nil {
 			return err
 		}
-		taken := choose(queued, limit, fit)
+		taken := choose(queued, o.Limit, o.Fit)
 		if len(taken) == 0 {
 			return nil
 		}
-		op = &Operation{Lane: lane, Portal: taken[0].Portal, State: OperationSending, StartedAt: fromMillis(millis(now)), Transfers: taken}
+		if wait, err = takeWrite(ctx, tx, taken[0].Portal, o.Budget, now); err != nil || wait > 0 {
+			return err
+		}
+		op = &Operation{
+			Lane: lane, Portal: taken[0].Portal, State: OperationSending, StartedAt: fromMillis(millis(now)),
+			Size: len(taken), Transfers: taken,
+		}
 		if err := tx.QueryRowContext(ctx, `INSERT INTO operations (lane, portal, state, transfers, started_at)
 			VALUES ($1, $2, $3, $4, $5) RETURNING id`,
-			op.Lane, op.Portal, string(op.State), len(taken), millis(now)).Scan(&op.ID); err != nil {
+			op.Lane, op.Portal, string(op.State), op.Size, millis(now)).Scan(&op.ID); err != nil {
 			return err
 		}
 		ids := make([]int64, len(taken))
@@ -97,28 +114,27 @@ func (s *Store) Claim(ctx context.Context, lane string, limit int, fit func(take
 			ids[i] = taken[i].ID
 		}
 		return inChunks(ids, 500, func(chunk []int64) error {
-			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'sending', operation_id = $1 WHERE id IN `+
-				placeholders(2, len(chunk)), append([]any{op.ID}, anys(chunk)...)...)
+			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'sending', operation_id = $1,
+				sent_at = CASE WHEN sent_at = 0 THEN $2 ELSE sent_at END WHERE id IN `+
+				placeholders(3, len(chunk)), append([]any{op.ID, millis(now)}, anys(chunk)...)...)
 			return err
 		})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("claim transfers of lane %s: %w", lane, err)
+		return nil, 0, fmt.Errorf("claim transfers of lane %s: %w", lane, err)
 	}
-	return op, nil
+	return op, wait, nil
 }
 
-func choose(queued []Transfer, limit int, fit func([]Transfer, Transfer) bool) []Transfer {
+func choose(queued []Transfer, limit int, fit func(Transfer) bool) []Transfer {
 	var taken []Transfer
 	for _, t := range queued {
-		if t.MaxBatch > 0 && t.MaxBatch < limit {
-			if t.MaxBatch <= len(taken) {
-				continue
-			}
-			limit = t.MaxBatch
+		if t.MaxBatch > 0 && t.MaxBatch <= len(taken) || !fit(t) {
+			continue
 		}
-		if fit(taken, t) {
-			taken = append(taken, t)
+		taken = append(taken, t)
+		if t.MaxBatch > 0 {
+			limit = min(limit, t.MaxBatch)
 		}
 		if len(taken) >= limit {
 			break
@@ -156,29 +172,33 @@ func (s *Store) MarkSeen(ctx context.Context, op *Operation, seen int) error {
 	return nil
 }
 
-// SettleOperation stores what became of an operation's transfers and settles it, in one
-// transaction. It returns the lanes of moves that waited for them.
+// SaveOutcomes stores what became of some of an operation's transfers and takes them off it.
+// It returns the lanes of moves that waited for them.
+func (s *Store) SaveOutcomes(ctx context.Context, op *Operation, outcomes []Outcome) (lanes []string, err error) {
+	err = s.InTx(ctx, func(tx *sql.Tx) error {
+		lanes, err = s.saveOutcomes(ctx, tx, op, outcomes)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store outcomes of operation %d: %w", op.ID, err)
+	}
+	ended := make(map[int64]bool, len(outcomes))
+	for _, o := range outcomes {
+		ended[o.TransferID] = true
+	}
+	op.Transfers = slices.DeleteFunc(slices.Clone(op.Transfers), func(t Transfer) bool { return ended[t.ID] })
+	return lanes, nil
+}
+
+// SettleOperation stores what became of an operation's remaining transfers and settles it, in
+// one transaction. It returns the lanes of moves that waited for them.
 func (s *Store) SettleOperation(ctx context.Context, op *Operation, outcomes []Outcome, problem string) (lanes []string, err error) {
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
-		now := s.now()
-		done := 0
-		var ended []int64
-		for _, o := range outcomes {
-			if err := s.saveOutcome(ctx, tx, o, now); err != nil {
-				return err
-			}
-			if o.State.Ended() {
-				ended = append(ended, o.TransferID)
-			}
-			if o.State == event.Done {
-				done++
-			}
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE operations SET state = 'settled', done = $1, error = $2, settled_at = $3 WHERE id = $4`,
-			done, problem, millis(now), op.ID); err != nil {
+		if lanes, err = s.saveOutcomes(ctx, tx, op, outcomes); err != nil {
 			return err
 		}
-		lanes, err = s.unblockMoves(ctx, tx, ended, now)
+		_, err := tx.ExecContext(ctx, `UPDATE operations SET state = 'settled', error = $1, settled_at = $2 WHERE id = $3`,
+			problem, millis(s.now()), op.ID)
 		return err
 	})
 	if err != nil {
@@ -187,22 +207,50 @@ func (s *Store) SettleOperation(ctx context.Context, op *Operation, outcomes []O
 	return lanes, nil
 }
 
-// TakenResults returns those of the portal's entries that are already known as the result of
-// a transfer, so that no copy is credited twice.
-func (s *Store) TakenResults(ctx context.Context, portal string, ids []event.ID) (map[event.ID]bool, error) {
-	taken := map[event.ID]bool{}
+func (s *Store) saveOutcomes(ctx context.Context, tx *sql.Tx, op *Operation, outcomes []Outcome) (lanes []string, err error) {
+	now := s.now()
+	done := 0
+	var ended []int64
+	for _, o := range outcomes {
+		if err := s.saveOutcome(ctx, tx, op, o, now); err != nil {
+			return nil, err
+		}
+		if o.State.Ended() {
+			ended = append(ended, o.TransferID)
+		}
+		if o.State == event.Done {
+			done++
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE operations SET done = done + $1 WHERE id = $2`, done, op.ID); err != nil {
+		return nil, err
+	}
+	return s.unblockMoves(ctx, tx, ended, now)
+}
+
+// KnownResults returns those of the portal's entries that are already known as the result of a
+// transfer, with the newest version known of each, so that nothing is credited twice.
+func (s *Store) KnownResults(ctx context.Context, portal string, ids []event.ID) (map[event.ID]int, error) {
+	known := map[event.ID]int{}
 	err := inChunks(ids, 500, func(chunk []event.ID) error {
-		found, err := queryColumn[event.ID](ctx, s.read, `SELECT result_id FROM transfers WHERE portal = $1 AND result_id <> ''
-			AND result_id IN `+placeholders(2, len(chunk)), append([]any{portal}, anys(chunk)...)...)
-		for _, id := range found {
-			taken[id] = true
+		type result struct {
+			id      event.ID
+			version int
+		}
+		found, err := queryAll(ctx, s.read, func(rows *sql.Rows) (r result, err error) {
+			err = rows.Scan(&r.id, &r.version)
+			return r, err
+		}, `SELECT result_id, max(result_version) FROM transfers WHERE portal = $1 AND result_id <> ''
+			AND result_id IN `+placeholders(2, len(chunk))+` GROUP BY result_id`, append([]any{portal}, anys(chunk)...)...)
+		for _, r := range found {
+			known[r.id] = r.version
 		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read known results: %w", err)
 	}
-	return taken, nil
+	return known, nil
 }
 
 // RuleFile is the last good version of one rules file.

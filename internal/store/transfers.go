@@ -13,9 +13,11 @@ import (
 	"docspace-router/internal/event"
 )
 
-// sameHappening is how far apart two events may have happened and still be one happening
-// that was reported twice: by a second webhook, a manual retry, or an upload through the
-// API, which fires file.created and file.uploaded.
+// sameHappening is how far apart two events may have happened and still be one happening that
+// was reported twice: by a second webhook, or by an upload through the API, which fires
+// file.created and file.uploaded. A manual retry has the very time of the first report; events
+// of one webhook and one trigger with different times are different happenings, such as two
+// versions saved shortly after each other.
 const sameHappening = 5 * time.Second
 
 // NewTransfer is a transfer that routing decided on.
@@ -27,6 +29,7 @@ type NewTransfer struct {
 	Entry       event.Entry
 	Destination event.ID
 	Trigger     string
+	WebhookID   string
 	HappenedAt  time.Time
 }
 
@@ -50,6 +53,7 @@ func (t NewTransfer) happening() string {
 // already reported the same happening. A move is blocked while a copy of the same entry has
 // not ended.
 func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now time.Time, touched map[string]bool) error {
+	var repeats []int64
 	transfers := slices.Clone(d.Transfers)
 	slices.SortStableFunc(transfers, func(a, b NewTransfer) int {
 		return strings.Compare(string(a.Action), string(b.Action)) // "copy" < "move"
@@ -61,19 +65,14 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 		}
 		if twin.found {
 			if twin.requeued {
-				touched[t.Lane()] = true
+				touched[twin.lane] = true
 			}
+			repeats = append(repeats, twin.event)
 			continue
 		}
-		state := event.Queued
-		if t.Action == event.Move {
-			open, err := openCopies(ctx, tx, t.Portal, t.Entry.Kind, t.Entry.ID)
-			if err != nil {
-				return err
-			}
-			if open {
-				state = event.Blocked
-			}
+		state, err := initialState(ctx, tx, t.Action, t.Portal, t.Entry)
+		if err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id,
 				entry_title, destination, lane, happening, happened_at, state, created_at, queued_at)
@@ -85,34 +84,73 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 		}
 		touched[t.Lane()] = true
 	}
+	if len(repeats) == 0 {
+		return nil
+	}
+	reason := fmt.Sprintf("event %d reported the same", repeats[0])
+	if d.Reason != "" {
+		reason = d.Reason + "; " + reason
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE events SET reason = $1 WHERE id = $2`, reason, d.EventID); err != nil {
+		return fmt.Errorf("store reason of event %d: %w", d.EventID, err)
+	}
 	return nil
 }
 
 // twin is a transfer that an earlier report of the same happening caused.
-type twin struct{ found, requeued bool }
+type twin struct {
+	found, requeued bool
+	event           int64
+	lane            string // its own: the rule may have changed since
+}
 
 // requeueTwin looks for a transfer that the same happening already caused. One that failed
 // is queued again, because the newcomer is somebody's second try.
 func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, now time.Time) (twin, error) {
 	var id int64
-	var state string
-	err := tx.QueryRowContext(ctx, `SELECT id, state FROM transfers
-		WHERE portal = $1 AND entry_kind = $2 AND entry_id = $3 AND rule = $4 AND destination = $5 AND happening = $6
-			AND happened_at BETWEEN $7 AND $8
-		ORDER BY id DESC LIMIT 1`,
+	var lane string
+	var action event.Action
+	var state event.State
+	var found twin
+	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state
+		FROM transfers t JOIN events e ON e.id = t.event_id
+		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.destination = $5
+			AND t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
+			AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11)
+		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.Destination), t.happening(),
-		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening))).Scan(&id, &state)
+		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
+		t.Trigger, t.WebhookID).Scan(&id, &found.event, &lane, &action, &state)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return twin{}, nil
 	case err != nil:
 		return twin{}, err
-	case event.State(state) != event.Failed:
-		return twin{found: true}, nil
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE transfers SET state = 'queued', reason = '', attempts = 0, max_batch = 0,
-		next_attempt_at = 0, queued_at = $1, ended_at = 0 WHERE id = $2 AND state = 'failed'`, millis(now), id)
-	return twin{found: true, requeued: true}, err
+	found.found = true
+	if state != event.Failed {
+		return found, nil
+	}
+	if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
+		return twin{}, err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = '', attempts = 0, max_batch = 0, failing_since = 0,
+		next_attempt_at = 0, queued_at = $2, ended_at = 0 WHERE id = $3 AND state = 'failed'`, string(state), millis(now), id)
+	found.requeued, found.lane = true, lane
+	return found, err
+}
+
+// initialState is Blocked for a move whose entry is still to be copied, and Queued for
+// everything else.
+func initialState(ctx context.Context, tx *sql.Tx, action event.Action, portal string, e event.Entry) (event.State, error) {
+	if action != event.Move {
+		return event.Queued, nil
+	}
+	open, err := openCopies(ctx, tx, portal, e.Kind, e.ID)
+	if err != nil || !open {
+		return event.Queued, err
+	}
+	return event.Blocked, nil
 }
 
 func openCopies(ctx context.Context, tx *sql.Tx, portal string, kind event.Kind, id event.ID) (bool, error) {
@@ -144,9 +182,12 @@ type Transfer struct {
 	Attempts      int
 	MaxBatch      int // at most this many transfers may share its next operation; 0: no limit
 	NextAttemptAt time.Time
+	SentAt        time.Time // when it was first sent; zero when nothing of it can have been done
+	FailingSince  time.Time // the first attempt that failed for a reason of its own; zero: none
 	OperationID   int64
 	ResultID      event.ID
 	ResultTitle   string
+	ResultVersion int
 	HappenedAt    time.Time
 	CreatedAt     time.Time
 	QueuedAt      time.Time
@@ -154,16 +195,17 @@ type Transfer struct {
 }
 
 const transferColumns = `id, event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, destination,
-	lane, state, reason, attempts, max_batch, next_attempt_at, operation_id, result_id, result_title, happened_at,
-	created_at, queued_at, ended_at`
+	lane, state, reason, attempts, max_batch, next_attempt_at, sent_at, failing_since, operation_id, result_id, result_title,
+	result_version, happened_at, created_at, queued_at, ended_at`
 
 func scanTransfer(rows *sql.Rows) (Transfer, error) {
 	var t Transfer
-	var next, happened, created, queued, ended int64
+	var next, sent, failing, happened, created, queued, ended int64
 	err := rows.Scan(&t.ID, &t.EventID, &t.Portal, &t.Rule, &t.Action, &t.Conflict, &t.Kind, &t.EntryID, &t.Title,
-		&t.Destination, &t.Lane, &t.State, &t.Reason, &t.Attempts, &t.MaxBatch, &next, &t.OperationID, &t.ResultID,
-		&t.ResultTitle, &happened, &created, &queued, &ended)
+		&t.Destination, &t.Lane, &t.State, &t.Reason, &t.Attempts, &t.MaxBatch, &next, &sent, &failing,
+		&t.OperationID, &t.ResultID, &t.ResultTitle, &t.ResultVersion, &happened, &created, &queued, &ended)
 	t.NextAttemptAt, t.HappenedAt = fromMillis(next), fromMillis(happened)
+	t.SentAt, t.FailingSince = fromMillis(sent), fromMillis(failing)
 	t.CreatedAt, t.QueuedAt, t.EndedAt = fromMillis(created), fromMillis(queued), fromMillis(ended)
 	return t, err
 }
@@ -176,29 +218,39 @@ type Outcome struct {
 	Reason      string
 	ResultID    event.ID
 	ResultTitle string
+	// ResultVersion tells one overwriting of a file from the next.
+	ResultVersion int
 
+	Unsent        bool          // certainly nothing was done: the portal refused the call
 	Attempted     bool          // counts as one of the transfer's attempts
 	NextAttemptIn time.Duration // with event.Queued: how long to wait
 	MaxBatch      int           // with event.Queued: the size of the next batch; 0 lifts the limit
 }
 
-// saveOutcome stores one outcome and returns the portal and entry whose blocked moves may now
-// go.
-func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, o Outcome, now time.Time) error {
-	attempt := 0
+// saveOutcome stores one outcome of a transfer that the operation is sending.
+func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Outcome, now time.Time) error {
+	var attempt, failing, ended, next int64
 	if o.Attempted {
 		attempt = 1
+		if o.State == event.Queued {
+			failing = millis(now)
+		}
 	}
-	var ended, next int64
 	if o.State.Ended() {
 		ended = millis(now)
 	} else {
 		next = millis(now.Add(o.NextAttemptIn))
 	}
+	sentAt := "sent_at"
+	if o.Unsent {
+		sentAt = "0"
+	}
 	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2, result_id = $3, result_title = $4,
-			attempts = attempts + $5, next_attempt_at = $6, max_batch = $7, ended_at = $8
-		WHERE id = $9 AND state = 'sending'`,
-		string(o.State), o.Reason, string(o.ResultID), o.ResultTitle, attempt, next, o.MaxBatch, ended, o.TransferID)
+			result_version = $5, attempts = attempts + $6, next_attempt_at = $7, max_batch = $8, ended_at = $9,
+			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END, sent_at = `+sentAt+`
+		WHERE id = $11 AND operation_id = $12 AND state = 'sending'`,
+		string(o.State), o.Reason, string(o.ResultID), o.ResultTitle, o.ResultVersion, attempt, next, o.MaxBatch, ended,
+		failing, o.TransferID, op.ID)
 	if err != nil {
 		return fmt.Errorf("store outcome of transfer %d: %w", o.TransferID, err)
 	}

@@ -1,0 +1,165 @@
+package dispatch
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+// entry is a file or folder as an operation's result or a folder's listing shows it.
+type entry struct {
+	id, parent       event.ID
+	title            string
+	author, editor   string // ids of accounts
+	created, updated time.Time
+	version          int
+	size             int64 // bytes
+	partial          bool  // a copied folder that lacks something of its source
+}
+
+func fileEntry(f docspace.File) entry {
+	return entry{
+		id: f.ID, parent: f.FolderID, title: f.Title, author: f.CreatedBy.ID, editor: f.UpdatedBy.ID,
+		created: f.Created, updated: f.Updated, version: f.Version, size: f.Size,
+	}
+}
+
+func folderEntry(f docspace.Folder) entry {
+	return entry{id: f.ID, parent: f.ParentID, title: f.Title, author: f.CreatedBy.ID, created: f.Created, updated: f.Updated}
+}
+
+// replaces reports whether the entry is another than the one the transfer's event was about:
+// it is younger than the event. DocSpace numbers a new file one above the highest number there
+// is, so that the number of a file deleted for good can come back.
+func (e entry) replaces(t store.Transfer) bool {
+	return e.created.After(t.HappenedAt.Add(clockMargin / 2))
+}
+
+// madeBy reports whether an account can have made the entry, or changed it where the transfer
+// overwrites. In connected third-party storage every entry is its owner's, and an unknown
+// account proves nothing.
+func (e entry) madeBy(account string, t store.Transfer) bool {
+	switch {
+	case account == "" || !t.Destination.IsNumber():
+		return true
+	case t.Conflict == event.Overwrite && t.Kind == event.Folder:
+		return true // a merged folder keeps its author and has no editor
+	case t.Conflict == event.Overwrite:
+		return e.editor == account
+	default:
+		return e.author == account
+	}
+}
+
+// find asks the portal for a transfer's entry as it is now.
+func find(ctx context.Context, portal Portal, t store.Transfer) (entry, error) {
+	if t.Kind == event.Folder {
+		f, err := portal.Folder(ctx, t.EntryID)
+		return folderEntry(f), err
+	}
+	f, err := portal.File(ctx, t.EntryID)
+	return fileEntry(f), err
+}
+
+// entriesOf are the entries that an operation reports to have put into the destination. Among
+// the folders DocSpace names the destination itself, and an operation that was cut short may
+// still name its sources.
+func entriesOf(o docspace.Operation, model store.Transfer) []entry {
+	var all, made []entry
+	if model.Kind == event.File {
+		for _, f := range o.Files {
+			all = append(all, fileEntry(f))
+		}
+	} else {
+		for _, f := range o.Folders {
+			all = append(all, folderEntry(f))
+		}
+	}
+	for _, e := range all {
+		if e.id != model.Destination && (e.parent == "" || e.parent == model.Destination) {
+			made = append(made, e)
+		}
+	}
+	return made
+}
+
+func pageEntries(page docspace.Contents, kind event.Kind) []entry {
+	var out []entry
+	if kind == event.Folder {
+		for _, f := range page.Folders {
+			out = append(out, folderEntry(f))
+		}
+		return out
+	}
+	for _, f := range page.Files {
+		out = append(out, fileEntry(f))
+	}
+	return out
+}
+
+// attribute gives each entry to the transfer it belongs to: by id where the entry kept it, as
+// a move does, and else by title, which no two transfers of an operation share.
+func attribute(transfers []store.Transfer, entries []entry) map[int64]entry {
+	credit := make(map[int64]entry, len(transfers))
+	byID := make(map[event.ID]store.Transfer, len(transfers))
+	byTitle := make(map[string]store.Transfer, len(transfers))
+	for _, t := range transfers {
+		byID[t.EntryID] = t
+		byTitle[titleKey(t.Kind, t.Title)] = t
+	}
+	for _, e := range entries {
+		t, same := byID[e.id]
+		if same && t.Action == event.Copy && t.Conflict != event.Overwrite {
+			continue // a copy has a number of its own
+		}
+		if !same {
+			var ok bool
+			if t, ok = byTitle[titleKey(transfers[0].Kind, e.title)]; !ok {
+				continue
+			}
+		}
+		if _, taken := credit[t.ID]; !taken {
+			credit[t.ID] = e
+		}
+	}
+	return credit
+}
+
+// attributeRenamed attributes entries by the titles that the transfers' sources have now: one
+// may have been renamed since its event.
+func attributeRenamed(ctx context.Context, portal Portal, transfers []store.Transfer, entries []entry) map[int64]entry {
+	if len(entries) == 0 {
+		return nil
+	}
+	var renamed []store.Transfer
+	for _, t := range transfers {
+		if e, err := find(ctx, portal, t); err == nil && !e.replaces(t) && e.title != t.Title {
+			t.Title = e.title
+			renamed = append(renamed, t)
+		}
+	}
+	if len(renamed) == 0 {
+		return nil
+	}
+	return attribute(renamed, entries)
+}
+
+// leftOver are the entries that no transfer was credited with.
+func leftOver(entries []entry, credit map[int64]entry) []entry {
+	used := ids(slices.Collect(maps.Values(credit)))
+	return slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return used[e.id] })
+}
+
+// ids is the set of the ids of entries.
+func ids(entries []entry) map[event.ID]bool {
+	set := make(map[event.ID]bool, len(entries))
+	for _, e := range entries {
+		set[e.id] = true
+	}
+	return set
+}

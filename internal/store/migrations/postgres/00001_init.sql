@@ -1,0 +1,117 @@
+-- +goose Up
+-- Times are milliseconds since 1970 in UTC, so that every database sorts and compares
+-- them alike. "trigger" and "action" stay quoted because SQL reserves them.
+
+-- One accepted delivery. The body is kept as it came: routing reads it again.
+CREATE TABLE events (
+    id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    portal        TEXT    NOT NULL,
+    webhook_id    TEXT    NOT NULL,
+    event_id      TEXT    NOT NULL,
+    "trigger"     TEXT    NOT NULL,
+    entry_kind    TEXT    NOT NULL,
+    entry_id      TEXT    NOT NULL,
+    entry_title   TEXT    NOT NULL,
+    -- What the portal says of when it happened; 0 where the delivery says nothing. It is part of
+    -- the identity, because a portal that was set up anew counts its events from 1 again.
+    created_on    BIGINT  NOT NULL,
+    happened_at   BIGINT  NOT NULL, -- the same, or when it was received
+    received_at   BIGINT  NOT NULL,
+    state         TEXT    NOT NULL DEFAULT 'pending',
+    reason        TEXT    NOT NULL DEFAULT '',
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    routed_at     BIGINT  NOT NULL DEFAULT 0,
+    body          BYTEA   NOT NULL,
+    UNIQUE (portal, webhook_id, event_id, created_on)
+);
+CREATE INDEX events_state ON events (state, id);
+
+-- One copy or move of one entry to one destination, caused by one rule and one event.
+CREATE TABLE transfers (
+    id              BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id        BIGINT  NOT NULL REFERENCES events (id),
+    portal          TEXT    NOT NULL,
+    rule            TEXT    NOT NULL,
+    "action"        TEXT    NOT NULL,
+    conflict        TEXT    NOT NULL,
+    entry_kind      TEXT    NOT NULL,
+    entry_id        TEXT    NOT NULL,
+    entry_title     TEXT    NOT NULL,
+    destination     TEXT    NOT NULL,
+    lane            TEXT    NOT NULL,
+    happening       TEXT    NOT NULL,
+    happened_at     BIGINT  NOT NULL,
+    state           TEXT    NOT NULL,
+    reason          TEXT    NOT NULL DEFAULT '',
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    max_batch       INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at BIGINT  NOT NULL DEFAULT 0,
+    sent_at         BIGINT  NOT NULL DEFAULT 0, -- first sent and not certainly refused since
+    failing_since   BIGINT  NOT NULL DEFAULT 0, -- first attempt that failed for a reason of its own
+    operation_id    BIGINT  NOT NULL DEFAULT 0,
+    result_id       TEXT    NOT NULL DEFAULT '',
+    result_title    TEXT    NOT NULL DEFAULT '',
+    result_version  INTEGER NOT NULL DEFAULT 0,
+    created_at      BIGINT  NOT NULL,
+    queued_at       BIGINT  NOT NULL,
+    ended_at        BIGINT  NOT NULL DEFAULT 0
+);
+CREATE INDEX transfers_event ON transfers (event_id);
+CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
+CREATE INDEX transfers_queue ON transfers (lane, id) WHERE state = 'queued';
+CREATE INDEX transfers_state ON transfers (state, id);
+CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
+CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
+
+-- One fileops call with a batch of a lane's transfers, and its life on the portal.
+CREATE TABLE operations (
+    id                  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    lane                TEXT    NOT NULL,
+    portal              TEXT    NOT NULL,
+    state               TEXT    NOT NULL,
+    portal_operation_id TEXT    NOT NULL DEFAULT '',
+    transfers           INTEGER NOT NULL,
+    done                INTEGER NOT NULL DEFAULT 0,
+    error               TEXT    NOT NULL DEFAULT '',
+    started_at          BIGINT  NOT NULL,
+    -- Of an operation whose answer was lost: how many of its entries were last seen in the
+    -- destination, and when that number last grew.
+    seen                INTEGER NOT NULL DEFAULT 0,
+    seen_at             BIGINT  NOT NULL DEFAULT 0,
+    settled_at          BIGINT  NOT NULL DEFAULT 0
+);
+-- A lane has at most one operation under way, whatever runs at the same time.
+CREATE UNIQUE INDEX operations_open ON operations (lane) WHERE state <> 'settled';
+
+-- How many write calls each portal was sent on each day, UTC.
+CREATE TABLE portal_usage (
+    portal TEXT   NOT NULL,
+    day    TEXT   NOT NULL,
+    writes BIGINT NOT NULL,
+    PRIMARY KEY (portal, day)
+);
+
+-- The token bucket that spreads a portal's daily writes. It is shared by all replicas.
+CREATE TABLE portal_budgets (
+    portal       TEXT   NOT NULL PRIMARY KEY,
+    tokens       DOUBLE PRECISION NOT NULL,
+    filled_at    BIGINT NOT NULL,
+    paused_until BIGINT NOT NULL DEFAULT 0,
+    reason       TEXT   NOT NULL DEFAULT ''
+);
+
+-- The last good version of each rules file, so that a restart amid a bad file still routes.
+CREATE TABLE rule_files (
+    name      TEXT   NOT NULL PRIMARY KEY,
+    hash      TEXT   NOT NULL,
+    text      BYTEA  NOT NULL,
+    loaded_at BIGINT NOT NULL
+);
+
+-- +goose Down
+DROP TABLE rule_files;
+DROP TABLE portal_budgets;
+DROP TABLE portal_usage;
+DROP TABLE operations;
+DROP TABLE transfers;
+DROP TABLE events;
