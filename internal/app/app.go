@@ -30,7 +30,7 @@ type Options struct {
 	Listen        string // address of the webhook endpoint, such as ":3000"
 	AdminListen   string // address of the admin listener
 	AdminToken    string // required for an AdminListen that is not loopback
-	Database      string // sqlite://FILE
+	Database      string // sqlite://FILE or postgres://…
 	Retention     time.Duration
 	AllowUnsigned bool
 	TLSCert       string // certificate and key files of the webhook endpoint; empty: plain HTTP
@@ -154,13 +154,13 @@ func isLoopback(address string) bool {
 
 // build makes the parts of an event's way, joined by the job queue.
 func (a *App) build(ctx context.Context) (err error) {
-	if a.jobs, err = newJobs(ctx, a.store.DB(), a.o.Logger); err != nil {
+	if a.jobs, err = newJobs(ctx, a.store, a.o.Logger); err != nil {
 		return err
 	}
 	if a.routing, err = routing.New(routing.Options{
 		Store:       a.store,
 		Snapshot:    a.routingSnapshot,
-		CompleteJob: completeRoute,
+		CompleteJob: a.jobs.completeRoute,
 		Wake:        a.jobs.wake,
 		Sweep:       a.jobs.sweep,
 		RetryFirst:  a.o.Pace.RetryFirst,
@@ -173,7 +173,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Store:       a.store,
 		Portal:      a.dispatchPortal,
 		Budget:      a.budget,
-		CompleteJob: completeLane,
+		CompleteJob: a.jobs.completeLane,
 		Wake:        a.jobs.wake,
 		Stopping:    a.stopping,
 		PollEvery:   a.o.Pace.Poll,
@@ -188,6 +188,9 @@ func (a *App) build(ctx context.Context) (err error) {
 		return err
 	}
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
+		return err
+	}
+	if err := a.jobs.serve(a.current.Load().names()); err != nil {
 		return err
 	}
 	if a.ingest, err = ingest.New(ingest.Options{
@@ -262,10 +265,13 @@ func (a *App) Run(ctx context.Context) error {
 	upkeep, endUpkeep := context.WithCancel(background)
 	defer endUpkeep()
 
+	alive, endAlive := context.WithCancel(background)
+	defer endAlive()
+
 	if err := a.jobs.client.Start(background); err != nil {
 		return fmt.Errorf("start the job queue: %w", err)
 	}
-	failed := make(chan error, 8)
+	failed := make(chan error, 16)
 	var parts errgroup.Group
 	start := func(name string, run func() error) {
 		parts.Go(func() error {
@@ -282,6 +288,9 @@ func (a *App) Run(ctx context.Context) error {
 	start("rules", func() error { return a.live.Run(upkeep) })
 	start("routing", func() error { return a.routing.Run(upkeep) })
 	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
+	if a.store.Kind() == store.PostgreSQL {
+		start("replicas", func() error { return a.jobs.keepAlive(alive) })
+	}
 	start("retention", func() error { return a.retain(upkeep) })
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
@@ -302,6 +311,7 @@ func (a *App) Run(ctx context.Context) error {
 	endUpkeep()
 	close(a.stopping)
 	errs = append(errs, a.jobs.stop(deadline), a.admin.Shutdown(deadline))
+	endAlive() // not before the last job has ended: until then it is this process's
 	if err := parts.Wait(); cause == nil {
 		errs = append(errs, err)
 	}

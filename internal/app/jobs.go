@@ -2,69 +2,136 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/routing"
+	"docspace-router/internal/store"
 )
 
-// jobs is the job queue, in the gateway's own database.
+const (
+	// heartbeat is how often a replica shows that it is alive.
+	heartbeat = 2 * time.Second
+	// deadAfter is how long a replica may be silent before its jobs are taken from it.
+	deadAfter = 15 * time.Second
+)
+
+// jobs is the job queue, in the gateway's own database. Each portal has queues of its own, so
+// that the jobs of one that does not answer cannot keep the others' from being worked.
 type jobs struct {
+	store   *store.Store
 	client  *river.Client[*sql.Tx]
 	workers *river.Workers
+	id      string // of this process among its replicas
+	log     *slog.Logger
+
+	mu     sync.Mutex // guards queues
+	queues map[string]bool
 }
 
 // newJobs brings the queue's tables up to date and hands back the jobs that a crash left
-// running: a SQLite database has one process at a time, so whoever ran them is gone.
-func newJobs(ctx context.Context, db *sql.DB, logger *slog.Logger) (*jobs, error) {
-	driver := riversqlite.New(db)
-	quiet := slog.New(atLeast{slog.LevelWarn, logger.With("component", "jobs").Handler()})
-	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet})
+// running.
+func newJobs(ctx context.Context, s *store.Store, logger *slog.Logger) (*jobs, error) {
+	j := &jobs{
+		store: s, workers: river.NewWorkers(), id: uuid.NewString(), log: logger.With("component", "jobs"), queues: map[string]bool{},
+	}
+	var err error
+	if s.Kind() == store.PostgreSQL {
+		err = j.open(ctx, riverdatabasesql.New(s.DB()))
+	} else {
+		err = j.open(ctx, riversqlite.New(s.DB()))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("job queue: %w", err)
 	}
-	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return nil, fmt.Errorf("job queue: migrate: %w", err)
-	}
-	if _, err := db.ExecContext(ctx, `UPDATE river_job SET state = 'available', attempt = max(attempt - 1, 0) WHERE state = 'running'`); err != nil {
-		return nil, fmt.Errorf("job queue: hand back jobs: %w", err)
-	}
+	return j, nil
+}
 
-	j := &jobs{workers: river.NewWorkers()}
-	if j.client, err = river.NewClient(driver, &river.Config{
+func (j *jobs) open(ctx context.Context, driver riverdriver.Driver[*sql.Tx]) error {
+	quiet := slog.New(atLeast{slog.LevelWarn, j.log.Handler()})
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet})
+	if err != nil {
+		return err
+	}
+	if err := j.store.Exclusively(ctx, func() error {
+		_, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+		return err
+	}); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	if err := j.store.Beat(ctx, j.id); err != nil {
+		return err
+	}
+	if err := j.store.HandBackJobs(ctx, deadAfter); err != nil {
+		return err
+	}
+	j.client, err = river.NewClient(driver, &river.Config{
+		ID:      j.id,
 		Logger:  quiet,
 		Workers: j.workers,
-		Queues: map[string]river.QueueConfig{
-			routing.Queue:  {MaxWorkers: 4},
-			dispatch.Queue: {MaxWorkers: 100},
-		},
+		// A queue that no portal uses lets the client start before any portal is known.
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
 		FetchCooldown:               20 * time.Millisecond,
 		FetchPollInterval:           200 * time.Millisecond,
 		CompletedJobRetentionPeriod: 10 * time.Minute,
-		ErrorHandler:                failures{logger.With("component", "jobs")},
+		ErrorHandler:                failures{j.log},
 		SkipUnknownJobCheck:         true, // the workers are registered after the client is made
-	}); err != nil {
-		return nil, fmt.Errorf("job queue: %w", err)
-	}
-	return j, nil
+	})
+	return err
 }
 
 func (j *jobs) register(r *routing.Router, d *dispatch.Dispatcher) error {
 	return errors.Join(river.AddWorkerSafely(j.workers, r), river.AddWorkerSafely(j.workers, d))
 }
 
+// serve makes queues for portals that have none yet. A portal that leaves the rules file keeps
+// its queues: its jobs must go on to find that out.
+func (j *jobs) serve(portals []string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, portal := range portals {
+		for queue, workers := range map[string]int{queueOf(routing.Queue, portal): 4, queueOf(dispatch.Queue, portal): 50} {
+			if j.queues[queue] {
+				continue
+			}
+			if err := j.client.Queues().Add(queue, river.QueueConfig{MaxWorkers: workers}); err != nil {
+				return fmt.Errorf("job queue of portal %s: %w", portal, err)
+			}
+			j.queues[queue] = true
+		}
+	}
+	return nil
+}
+
+// queueOf names a portal's queue. The job queue takes names of up to 64 characters.
+func queueOf(kind, portal string) string {
+	const longest = 40
+	if len(portal) > longest {
+		sum := sha256.Sum256([]byte(portal))
+		portal = portal[:longest-9] + "-" + hex.EncodeToString(sum[:4])
+	}
+	return kind + "-" + portal
+}
+
 // enqueueRoute inserts the job that will route events, in the transaction that stores them.
-func (j *jobs) enqueueRoute(ctx context.Context, tx *sql.Tx, events []int64) error {
-	if _, err := j.client.InsertTx(ctx, tx, routing.JobArgs{Events: events}, nil); err != nil {
+func (j *jobs) enqueueRoute(ctx context.Context, tx *sql.Tx, portal string, events []int64) error {
+	opts := &river.InsertOpts{Queue: queueOf(routing.Queue, portal)}
+	if _, err := j.client.InsertTx(ctx, tx, routing.JobArgs{Events: events}, opts); err != nil {
 		return fmt.Errorf("insert route job: %w", err)
 	}
 	return nil
@@ -77,7 +144,10 @@ func (j *jobs) wake(ctx context.Context, lanes []string) error {
 	}
 	params := make([]river.InsertManyParams, len(lanes))
 	for i, lane := range lanes {
-		params[i] = river.InsertManyParams{Args: dispatch.JobArgs{Lane: lane}}
+		params[i] = river.InsertManyParams{
+			Args:       dispatch.JobArgs{Lane: lane},
+			InsertOpts: &river.InsertOpts{Queue: queueOf(dispatch.Queue, dispatch.PortalOf(lane))},
+		}
 	}
 	if _, err := j.client.InsertMany(ctx, params); err != nil {
 		return fmt.Errorf("insert lane jobs: %w", err)
@@ -85,9 +155,33 @@ func (j *jobs) wake(ctx context.Context, lanes []string) error {
 	return nil
 }
 
+// sweep inserts a job that looks for events that were left pending.
 func (j *jobs) sweep(ctx context.Context) error {
-	_, err := j.client.Insert(ctx, routing.JobArgs{}, routing.SweepOpts())
+	opts := routing.SweepOpts()
+	opts.Queue = river.QueueDefault
+	_, err := j.client.Insert(ctx, routing.JobArgs{}, opts)
 	return err
+}
+
+// keepAlive shows that this process lives, and takes over the jobs of those that do not, until
+// ctx ends.
+func (j *jobs) keepAlive(ctx context.Context) error {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		err := j.store.Beat(ctx, j.id)
+		if err == nil {
+			err = j.store.HandBackJobs(ctx, deadAfter)
+		}
+		if err != nil && ctx.Err() == nil {
+			j.log.Error("replicas not looked after", "err", err)
+		}
+	}
 }
 
 // stop waits for running jobs until ctx ends and then cancels them.
@@ -95,7 +189,7 @@ func (j *jobs) stop(ctx context.Context) error {
 	if err := j.client.Stop(ctx); err == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if err := j.client.StopAndCancel(ctx); err != nil {
 		return fmt.Errorf("stop the job queue: %w", err)
@@ -103,13 +197,21 @@ func (j *jobs) stop(ctx context.Context) error {
 	return nil
 }
 
-func completeRoute(ctx context.Context, tx *sql.Tx, job *river.Job[routing.JobArgs]) error {
-	_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
-	return err
+func (j *jobs) completeRoute(ctx context.Context, tx *sql.Tx, job *river.Job[routing.JobArgs]) error {
+	return complete(ctx, j.store.Kind(), tx, job)
 }
 
-func completeLane(ctx context.Context, tx *sql.Tx, job *river.Job[dispatch.JobArgs]) error {
-	_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
+func (j *jobs) completeLane(ctx context.Context, tx *sql.Tx, job *river.Job[dispatch.JobArgs]) error {
+	return complete(ctx, j.store.Kind(), tx, job)
+}
+
+// complete ends a job inside a transaction. The queue wants the driver's type for that.
+func complete[A river.JobArgs](ctx context.Context, kind store.Kind, tx *sql.Tx, job *river.Job[A]) (err error) {
+	if kind == store.PostgreSQL {
+		_, err = river.JobCompleteTx[*riverdatabasesql.Driver](ctx, tx, job)
+	} else {
+		_, err = river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job)
+	}
 	return err
 }
 
@@ -136,14 +238,17 @@ type atLeast struct {
 	slog.Handler
 }
 
+// Enabled implements slog.Handler.
 func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level && h.Handler.Enabled(ctx, level)
 }
 
+// WithAttrs implements slog.Handler.
 func (h atLeast) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return atLeast{h.level, h.Handler.WithAttrs(attrs)}
 }
 
+// WithGroup implements slog.Handler.
 func (h atLeast) WithGroup(name string) slog.Handler {
 	return atLeast{h.level, h.Handler.WithGroup(name)}
 }

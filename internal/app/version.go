@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,8 @@ type version struct {
 	portals map[string]*portal
 }
 
+func (v *version) names() []string { return slices.Collect(maps.Keys(v.portals)) }
+
 type portal struct {
 	config config.Portal
 	client *docspace.Client
@@ -41,6 +44,11 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 			return err
 		}
 		v.portals[p.Name] = built
+	}
+	if old != nil {
+		if err := a.jobs.serve(v.names()); err != nil {
+			return err
+		}
 	}
 	a.current.Store(v)
 	if old != nil {

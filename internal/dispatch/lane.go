@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,8 +26,15 @@ type JobArgs struct {
 // Kind is the job's stored name.
 func (JobArgs) Kind() string { return "lane" }
 
-// Queue is the job queue that lane jobs wait in.
+// Queue is the first part of the names of the job queues that lane jobs wait in; each portal
+// has one.
 const Queue = "lane"
+
+// PortalOf reads the portal's name from a lane's.
+func PortalOf(lane string) string {
+	portal, _, _ := strings.Cut(lane, "|")
+	return portal
+}
 
 // unfinishedStates are those in which a job still stands for its lane.
 var unfinishedStates = []rivertype.JobState{
@@ -35,10 +43,9 @@ var unfinishedStates = []rivertype.JobState{
 }
 
 // InsertOpts makes the job unique: a lane has at most one that has not ended. It is never
-// given up, because its transfers have deadlines of their own.
+// given up, because its transfers have deadlines of their own. Its queue is the portal's.
 func (JobArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{
-		Queue:       Queue,
 		MaxAttempts: math.MaxInt16,
 		UniqueOpts:  river.UniqueOpts{ByArgs: true, ByState: unfinishedStates},
 	}
@@ -148,7 +155,11 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	ticker := time.NewTicker(d.o.SweepEvery)
 	defer ticker.Stop()
 	for {
-		lanes, err := d.o.Store.DueLanes(ctx)
+		err := d.o.Store.ReleaseMoves(ctx)
+		var lanes []string
+		if err == nil {
+			lanes, err = d.o.Store.DueLanes(ctx)
+		}
 		if err == nil {
 			err = d.o.Wake(ctx, lanes)
 		}
@@ -220,10 +231,7 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 		}
 		return d.settle(ctx, portal, op, until)
 	}
-	name, _, err := splitLane(lane)
-	if err != nil {
-		return step{}, err
-	}
+	name := PortalOf(lane)
 	portal, ok := d.o.Portal(name)
 	if !ok {
 		return d.noPortal(name), nil

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,14 +16,9 @@ import (
 	"docspace-router/internal/store"
 )
 
-// splitLane reads the portal's name from a lane's.
-func splitLane(lane string) (portal, rest string, err error) {
-	portal, rest, ok := strings.Cut(lane, "|")
-	if !ok {
-		return "", "", fmt.Errorf("lane %q names no portal", lane)
-	}
-	return portal, rest, nil
-}
+// claimFresh is how long after its row was written an operation may still be sent. It is less
+// than the time after which replicas take over from one that is silent.
+const claimFresh = 10 * time.Second
 
 // send makes the call of an operation whose row has been written and goes on to settle it.
 func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operation, until time.Time) (step, error) {
@@ -33,6 +27,10 @@ func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operatio
 	}
 	if len(op.Transfers) == 0 {
 		return d.settled(ctx, op, nil, "")
+	}
+	if d.o.Now().Sub(op.StartedAt) > claimFresh {
+		// Another replica may take this process for dead by now and settle the operation.
+		return d.notSent(ctx, op, errors.New("preparing the operation took too long"))
 	}
 	first := op.Transfers[0]
 	ids := make([]event.ID, len(op.Transfers))

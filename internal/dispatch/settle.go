@@ -141,7 +141,12 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 		}
 	}
 	quiet := d.o.Now().Sub(op.SeenAt)
-	rest := d.o.SettleAfter - quiet
+	settleAfter := d.o.SettleAfter
+	if op.PortalID == "" {
+		// The call itself may still be at work on the portal, which checks every id inside it.
+		settleAfter += settleAfter * 4 / 5
+	}
+	rest := settleAfter - quiet
 	if rest <= 0 {
 		// One very large file may go on being copied after the portal dropped its operation.
 		rest = copyTime(ctx, portal, op.Transfers) - quiet

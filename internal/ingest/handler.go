@@ -1,10 +1,10 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -69,7 +69,7 @@ func New(o Options) (*Handler, error) {
 		portals: o.Portals,
 		committer: &committer{
 			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m,
-			waiting: make(chan waiter, 1024),
+			waiting: make(chan waiter, 1024), stopped: make(chan struct{}),
 		},
 		metrics: m,
 		log:     o.Logger.With("component", "ingest"),
@@ -86,7 +86,7 @@ func (h *Handler) Run(ctx context.Context) error {
 
 // Register adds the endpoint's routes.
 func (h *Handler) Register(r *mux.Router) {
-	for _, path := range []string{"/webhook", "/webhook/", "/webhook/{portal}"} {
+	for _, path := range []string{"/webhook", "/webhook/", "/webhook/{portal}", "/webhook/{portal}/"} {
 		// DocSpace checks the URL with an unsigned HEAD before it creates a webhook.
 		r.HandleFunc(path, h.probe).Methods(http.MethodHead, http.MethodGet)
 		r.HandleFunc(path, h.receive).Methods(http.MethodPost)
@@ -125,19 +125,18 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) {
 
 // take reads, checks and stores one delivery and says how it is answered.
 func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code int, body reply) {
-	log := h.log.With("portal", portal.Name)
 	raw, err := readBody(r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		log.Warn("delivery refused", "reason", "body too large", "limit_bytes", MaxBody)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "body too large", "limit_bytes", MaxBody)
 		return http.StatusRequestEntityTooLarge, refusal("the body is larger than 2 MiB")
 	case err != nil:
-		log.Warn("delivery refused", "reason", "body not readable", "err", err)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "body not readable", "err", err)
 		return http.StatusBadRequest, refusal("the body could not be read")
 	}
 	if len(portal.Secrets) > 0 && !event.Verify(raw, r.Header.Get(event.SignatureHeader), portal.Secrets...) {
-		log.Warn("delivery refused", "reason", "signature missing or wrong")
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "signature missing or wrong")
 		return http.StatusUnauthorized, refusal("the signature is missing or wrong")
 	}
 
@@ -146,16 +145,16 @@ func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code
 	switch {
 	case errors.As(err, &noEntry):
 		h.metrics.ignored.WithLabelValues(portal.Name).Inc()
-		log.Debug("delivery ignored", "reason", noEntry.Reason)
+		h.log.Debug("delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
 		return http.StatusOK, reply{Status: "ok", Ignored: noEntry.Reason}
 	case err != nil:
-		log.Warn("delivery refused", "reason", "not JSON", "err", err)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "not JSON", "err", err)
 		return http.StatusBadRequest, refusal(err.Error())
 	}
 
 	duplicate, err := h.committer.commit(r.Context(), store.NewEvent{Portal: portal.Name, Event: ev, ReceivedAt: received, Body: raw})
 	if err != nil {
-		log.Error("delivery not stored", "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
+		h.log.Error("delivery not stored", "portal", portal.Name, "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
 		return http.StatusServiceUnavailable, refusal("the delivery could not be stored; send it again")
 	}
 	if duplicate {
@@ -163,18 +162,21 @@ func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code
 	} else {
 		h.metrics.events.WithLabelValues(portal.Name, boundedTrigger(ev.Trigger)).Inc()
 	}
-	log.Debug("delivery stored", "event_id", ev.ID, "trigger", ev.Trigger, "duplicate", duplicate)
+	h.log.Debug("delivery stored", "portal", portal.Name, "event_id", ev.ID, "trigger", ev.Trigger, "duplicate", duplicate)
 	return http.StatusOK, reply{Status: "ok", Duplicate: duplicate}
 }
 
 func readBody(r *http.Request) ([]byte, error) {
-	limited := http.MaxBytesReader(nil, r.Body, MaxBody)
-	if r.ContentLength > 0 && r.ContentLength <= MaxBody {
-		raw := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(limited, raw)
-		return raw, err
+	if r.ContentLength > MaxBody {
+		return nil, &http.MaxBytesError{Limit: MaxBody}
 	}
-	return io.ReadAll(limited)
+	// Nobody has proved anything yet: a sender that announces much gets a small buffer, which
+	// grows with what really comes.
+	const small = 16 << 10
+	var body bytes.Buffer
+	body.Grow(int(min(max(r.ContentLength, 0)+bytes.MinRead, small)))
+	_, err := body.ReadFrom(http.MaxBytesReader(nil, r.Body, MaxBody))
+	return body.Bytes(), err
 }
 
 func (h *Handler) unknownPortal(w http.ResponseWriter, r *http.Request) {

@@ -29,7 +29,8 @@ type JobArgs struct {
 // Kind is the job's stored name.
 func (JobArgs) Kind() string { return "route" }
 
-// Queue is the job queue that route jobs wait in.
+// Queue is the first part of the names of the job queues that route jobs wait in; each portal
+// has one.
 const Queue = "route"
 
 const (
@@ -40,7 +41,7 @@ const (
 
 // SweepOpts makes a job without events unique, so that sweeps cannot pile up.
 func SweepOpts() *river.InsertOpts {
-	return &river.InsertOpts{Queue: Queue, UniqueOpts: river.UniqueOpts{
+	return &river.InsertOpts{UniqueOpts: river.UniqueOpts{
 		ByArgs: true,
 		ByState: []rivertype.JobState{
 			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
@@ -49,10 +50,9 @@ func SweepOpts() *river.InsertOpts {
 	}}
 }
 
-// InsertOpts sends route jobs to their queue. A job is never given up: its events' own
-// deadline ends it.
+// InsertOpts sees to it that a job is never given up. Its queue is the portal's.
 func (JobArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{Queue: Queue, MaxAttempts: math.MaxInt16}
+	return river.InsertOpts{MaxAttempts: math.MaxInt16}
 }
 
 // Snapshot is one complete version of the configuration.

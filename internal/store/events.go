@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"docspace-router/internal/event"
@@ -28,32 +29,97 @@ func happenedAt(ev event.Event, received time.Time) time.Time {
 	return ev.CreatedOn
 }
 
-const insertEvent = `INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title,
-		created_on, happened_at, received_at, state, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'pending', $11)
-	ON CONFLICT (portal, webhook_id, event_id, created_on) DO NOTHING`
+const (
+	eventColumns = `portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, created_on, happened_at,
+		received_at, body`
+	onEventConflict = ` ON CONFLICT (portal, webhook_id, event_id, created_on) DO NOTHING`
+)
+
+func (e NewEvent) values() []any {
+	return []any{
+		e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger, string(e.Event.Entry.Kind), string(e.Event.Entry.ID),
+		e.Event.Entry.Title, millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body,
+	}
+}
 
 // InsertEvents stores deliveries and returns the id of each, in the same order; 0 marks one
 // that was already stored or stands earlier in the same list.
-func (s *Store) InsertEvents(ctx context.Context, tx *sql.Tx, events []NewEvent) ([]int64, error) {
+func (s *Store) InsertEvents(ctx context.Context, tx *sql.Tx, events []NewEvent) (ids []int64, err error) {
+	if s.kind == PostgreSQL {
+		ids, err = insertTogether(ctx, tx, events)
+	} else {
+		ids, err = insertOneByOne(ctx, tx, events)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store events: %w", err)
+	}
+	return ids, nil
+}
+
+// insertOneByOne is for SQLite, where a statement costs no round trip and one that is kept
+// prepared is the fastest.
+func insertOneByOne(ctx context.Context, tx *sql.Tx, events []NewEvent) ([]int64, error) {
+	query := `INSERT INTO events (` + eventColumns + `) VALUES ` + placeholders(1, len(NewEvent{}.values())) + onEventConflict
 	// A context that can end costs every statement a goroutine. The transaction's own ends
 	// these as well, between one row and the next.
 	quiet := context.WithoutCancel(ctx)
 	ids := make([]int64, len(events))
 	for i, e := range events {
-		result, err := tx.ExecContext(quiet, insertEvent, e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger,
-			string(e.Event.Entry.Kind), string(e.Event.Entry.ID), e.Event.Entry.Title,
-			millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body)
+		result, err := tx.ExecContext(quiet, query, e.values()...)
 		if err != nil {
-			return nil, fmt.Errorf("store events: %w", err)
+			return nil, err
 		}
 		if n, err := result.RowsAffected(); err != nil {
-			return nil, fmt.Errorf("store events: %w", err)
+			return nil, err
 		} else if n == 0 {
 			continue
 		}
 		if ids[i], err = result.LastInsertId(); err != nil {
-			return nil, fmt.Errorf("store events: %w", err)
+			return nil, err
 		}
+	}
+	return ids, nil
+}
+
+// insertTogether is for PostgreSQL, where every statement is a round trip.
+func insertTogether(ctx context.Context, tx *sql.Tx, events []NewEvent) ([]int64, error) {
+	type identity struct {
+		portal, webhookID, eventID string
+		createdOn                  int64
+	}
+	inserted := make(map[identity]int64, len(events))
+	err := inChunks(events, 256, func(chunk []NewEvent) error {
+		var rows []string
+		var args []any
+		for _, e := range chunk {
+			values := e.values()
+			rows = append(rows, placeholders(len(args)+1, len(values)))
+			args = append(args, values...)
+		}
+		found, err := tx.QueryContext(ctx, `INSERT INTO events (`+eventColumns+`) VALUES `+strings.Join(rows, ", ")+onEventConflict+
+			` RETURNING id, portal, webhook_id, event_id, created_on`, args...)
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		for found.Next() {
+			var id int64
+			var key identity
+			if err := found.Scan(&id, &key.portal, &key.webhookID, &key.eventID, &key.createdOn); err != nil {
+				return err
+			}
+			inserted[key] = id
+		}
+		return found.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int64, len(events))
+	for i, e := range events {
+		key := identity{e.Portal, e.Event.WebhookID, e.Event.ID, millis(e.Event.CreatedOn)}
+		ids[i] = inserted[key]
+		delete(inserted, key)
 	}
 	return ids, nil
 }
@@ -114,6 +180,9 @@ type Decision struct {
 // returns the lanes that have new work. Events that are no longer pending are left alone,
 // so that a route job may run twice.
 func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decision) (lanes []string, err error) {
+	if err := s.lockEntries(ctx, tx, decisions); err != nil {
+		return nil, err
+	}
 	now := s.now()
 	touched := map[string]bool{}
 	for _, d := range decisions {
@@ -140,9 +209,10 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 }
 
 // prunable finds events along the index of received_at: an event is decided after it was
-// received. The plus sign keeps SQLite from reading every event in these states instead.
+// received. The empty string at the state keeps SQLite from reading every event in these states
+// instead.
 const prunable = `SELECT id FROM events
-	WHERE received_at < $1 AND routed_at < $1 AND +state IN ('routed', 'ignored')
+	WHERE received_at < $1 AND routed_at < $1 AND state || '' IN ('routed', 'ignored')
 		AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
 			AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
 	ORDER BY received_at LIMIT $2`

@@ -154,7 +154,7 @@ func (h *harness) planned(change ...func(*NewTransfer)) NewTransfer {
 	t := NewTransfer{
 		Portal: "acme", Rule: "copies", Action: event.Copy, Conflict: event.Duplicate, Destination: "20",
 		Entry:   event.Entry{Kind: event.File, ID: "90412", Title: "report.pdf"},
-		Trigger: "file.uploaded", HappenedAt: h.time.now(),
+		Trigger: "file.uploaded", WebhookID: "12", HappenedAt: h.time.now(),
 	}
 	for _, c := range change {
 		c(&t)
@@ -167,6 +167,7 @@ func entry(id event.ID) func(*NewTransfer)   { return func(t *NewTransfer) { t.E
 func rule(name string) func(*NewTransfer)    { return func(t *NewTransfer) { t.Rule = name } }
 func to(folder event.ID) func(*NewTransfer)  { return func(t *NewTransfer) { t.Destination = folder } }
 func trigger(name string) func(*NewTransfer) { return func(t *NewTransfer) { t.Trigger = name } }
+func webhook(id string) func(*NewTransfer)   { return func(t *NewTransfer) { t.WebhookID = id } }
 func after(d time.Duration) func(*NewTransfer) {
 	return func(t *NewTransfer) { t.HappenedAt = t.HappenedAt.Add(d) }
 }
@@ -176,11 +177,11 @@ const (
 	moveLane = "acme|move|file|duplicate|30"
 )
 
-func anything([]Transfer, Transfer) bool { return true }
+func anything(Transfer) bool { return true }
 
 func (h *harness) claim(lane string) *Operation {
 	h.t.Helper()
-	op, err := h.Claim(h.ctx(), lane, 100, anything)
+	op, _, err := h.Claim(h.ctx(), lane, ClaimOptions{Limit: 100, Fit: anything})
 	h.must(err)
 	if op == nil {
 		h.t.Fatalf("nothing to claim in lane %s", lane)

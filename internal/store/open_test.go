@@ -16,20 +16,20 @@ import (
 	_ "modernc.org/sqlite" // the "sqlite" driver, which looks at the file from outside
 )
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	const want = "want sqlite://FILE, such as sqlite://docspace-router.db"
+	const noScheme, noFile = "the database URL has no scheme: " + wantURL, "the database URL names no file: " + wantURL
 	tests := []struct{ name, url, text string }{
-		{"a URL without a scheme", "router.db", "the database URL has no scheme: " + want},
-		{"nothing", "", "the database URL has no scheme: " + want},
-		{"another database", "mysql://u:canary@db/x", "database mysql://…: " + want},
-		{"a password in the query", "postgres://db/x?password=canary", "database postgres://…: " + want},
-		{"a list of settings", "host=db password=canary", "the database URL has no scheme: " + want},
-		{"a URL that is none", "postgres://u:can%zzcanary@db", "database postgres://…: " + want},
-		{"no file", "sqlite://", "the database URL names no file: " + want},
-		{"a folder", "sqlite://u:canary@data/", "the database URL names no file: " + want},
-		{"memory", "sqlite://:memory:", "the database URL names no file: " + want},
+		{"a URL without a scheme", "router.db", noScheme},
+		{"nothing", "", noScheme},
+		{"a list of settings", "host=db password=canary", noScheme},
+		{"another database", "mysql://u:canary@db/x", "database mysql://…: " + wantURL},
+		{"another database with the password at the end", "mysql://db/x?password=canary", "database mysql://…: " + wantURL},
+		{"a PostgreSQL URL that is none", "postgres://u:can%zzcanary@db", "the database URL cannot be read: " + wantURL},
+		{"no file", "sqlite://", noFile},
+		{"a folder", "sqlite://u:canary@data/", noFile},
+		{"memory", "sqlite://:memory:", noFile},
 		{"a folder that is not there", "sqlite://" + dir + "/none/x.db", "open database " + dir + "/none/x.db: the folder " + dir + "/none does not exist"},
 	}
 	for _, tt := range tests {
@@ -47,6 +47,20 @@ func TestOpenRefuses(t *testing.T) {
 				t.Error("the password is shown")
 			}
 		})
+	}
+}
+
+func TestAServerThatIsNotThereIsNamedWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"postgres://u:canary@127.0.0.1:1/router", "postgresql://127.0.0.1:1/router?user=u&password=canary"} {
+		s, err := Open(t.Context(), Options{URL: url})
+		if err == nil {
+			_ = s.Close()
+			t.Fatal("opened")
+		}
+		if text := err.Error(); strings.Contains(text, "canary") || !strings.Contains(text, "postgres://127.0.0.1:1/router") {
+			t.Errorf("error %q", text)
+		}
 	}
 }
 
@@ -241,7 +255,7 @@ func TestACopyTakenInTheMiddleOfATransactionOpens(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	h.route(h.planned())
-	copied := &harness{t: t, path: filepath.Join(t.TempDir(), "copy.db"), time: h.time}
+	copied := &harness{t: t, path: filepath.Join(t.TempDir(), "copy.db"), time: h.time, next: 1000}
 	h.must(h.InTx(t.Context(), func(tx *sql.Tx) error {
 		for range 200 { // enough to spill into the file
 			h.next++

@@ -7,16 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
 )
 
 //go:embed migrations
@@ -25,83 +21,67 @@ var migrations embed.FS
 // ErrNotFound says that no row has the asked-for id.
 var ErrNotFound = errors.New("not found")
 
-// readers is how many connections may read the SQLite file at the same time.
-const readers = 4
-
 // Store is the gateway's database.
 type Store struct {
+	kind  Kind
 	write *sql.DB // SQLite: exactly one connection, which makes every transaction serial
-	read  *sql.DB
+	read  *sql.DB // PostgreSQL: the same pool
 	lock  *flock.Flock
 	now   func() time.Time
 }
 
+// Kind says which database a Store is in.
+type Kind string
+
+// The databases.
+const (
+	SQLite     Kind = "sqlite"
+	PostgreSQL Kind = "postgres"
+)
+
 // Options says where the database is.
 type Options struct {
 	// URL is sqlite://FILE, with a path relative to the working directory or, with a third
-	// slash, an absolute one.
+	// slash, an absolute one; or postgres://USER:PASSWORD@HOST/DATABASE.
 	URL string
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 }
 
-// Open opens the database, creating the file where there is none, and brings its tables up
-// to date. One process at a time may have a SQLite database open: a second one is refused.
+// Open opens the database, creating a SQLite file where there is none, and brings its tables
+// up to date. One process at a time may have a SQLite database open: a second one is refused.
+// A PostgreSQL database may be shared by any number of processes.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	path, err := sqlitePath(o.URL)
-	if err != nil {
-		return nil, err
-	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("open database %s: the folder %s does not exist", path, filepath.Dir(path))
+	scheme, _, ok := strings.Cut(o.URL, "://")
+	switch {
+	case !ok:
+		return nil, errors.New("the database URL has no scheme: " + wantURL)
+	case scheme == "sqlite":
+		return openSQLite(ctx, o)
+	case scheme == "postgres" || scheme == "postgresql":
+		return openPostgres(ctx, o)
+	default:
+		// No more than the scheme is shown: what follows may hold a password in several places.
+		return nil, fmt.Errorf("database %s://…: %s", scheme, wantURL)
 	}
-
-	s := &Store{lock: flock.New(path + ".lock"), now: o.Now}
-	locked, err := s.lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("open database %s: lock: %w", path, err)
-	}
-	if !locked {
-		return nil, fmt.Errorf("open database %s: another docspace-router has it open", path)
-	}
-	if err := s.open(ctx, path); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), s.Close())
-	}
-	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, path string) error {
-	var err error
-	if s.write, err = openCaching(dsn(path, "rwc")); err != nil {
-		return err
-	}
-	s.write.SetMaxOpenConns(1)
-	// fdatasync leaves out the time stamps, which nothing here reads, and with them half of
-	// what a commit waits for; where the system lacks it, fsync stays.
-	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
-		return err
-	}
-	if err := migrate(ctx, s.write); err != nil {
-		return err
-	}
-	if s.read, err = openCaching(dsn(path, "ro")); err != nil {
-		return err
-	}
-	s.read.SetMaxOpenConns(readers)
-	s.read.SetMaxIdleConns(readers)
-	return s.read.PingContext(ctx)
-}
+const wantURL = "want sqlite://FILE, such as sqlite://docspace-router.db, or postgres://USER:PASSWORD@HOST/DATABASE"
+
+// Kind is the database's kind.
+func (s *Store) Kind() Kind { return s.kind }
 
 // Close closes the database and lets another process open it.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if s.read != nil && s.read != s.write {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Unlock())
@@ -140,44 +120,13 @@ func (s *Store) InTx(ctx context.Context, f func(*sql.Tx) error) error {
 	return nil
 }
 
-// sqlitePath reads sqlite://FILE.
-func sqlitePath(raw string) (string, error) {
-	scheme, path, ok := strings.Cut(raw, "://")
-	const want = "want sqlite://FILE, such as sqlite://docspace-router.db"
-	switch {
-	case !ok:
-		return "", errors.New("the database URL has no scheme: " + want)
-	case scheme != "sqlite":
-		// No more than the scheme is shown: what follows may hold a password in several places.
-		return "", fmt.Errorf("database %s://…: %s", scheme, want)
-	case path == "" || strings.HasSuffix(path, "/") || path == ":memory:":
-		return "", errors.New("the database URL names no file: " + want)
-	}
-	return filepath.Clean(path), nil
-}
-
-// dsn opens the file with a write-ahead log, an fsync per commit, and temporary tables in
-// memory, because the root file system may be read-only.
-func dsn(path, mode string) string {
-	q := url.Values{"mode": {mode}, "_txlock": {"immediate"}}
-	for _, pragma := range []string{
-		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)",
-		"foreign_keys(1)", "temp_store(MEMORY)",
-	} {
-		if mode == "ro" && strings.HasPrefix(pragma, "journal_mode") {
-			continue
-		}
-		q.Add("_pragma", pragma)
-	}
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations/sqlite")
+// migrate brings the gateway's own tables up to date.
+func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, folder string, options ...goose.ProviderOption) error {
+	files, err := fs.Sub(migrations, "migrations/"+folder)
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	provider, err := goose.NewProvider(dialect, db, files, options...)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

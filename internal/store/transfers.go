@@ -287,6 +287,23 @@ func (s *Store) unblockMoves(ctx context.Context, tx *sql.Tx, transfers []int64,
 	return slices.Compact(lanes), err
 }
 
+// ReleaseMoves queues blocked moves whose copies have all ended. Settling the copies does that
+// already; this covers a move that two processes stored and settled past each other.
+func (s *Store) ReleaseMoves(ctx context.Context) error {
+	// Looking first keeps the writing connection free, because there is rarely anything to do.
+	blocked, err := queryColumn[int64](ctx, s.read, `SELECT id FROM transfers WHERE state = 'blocked' LIMIT 1`)
+	if err != nil || len(blocked) == 0 {
+		return err
+	}
+	return s.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
+			WHERE state = 'blocked' AND NOT EXISTS (SELECT 1 FROM transfers c WHERE c.portal = transfers.portal
+				AND c.entry_kind = transfers.entry_kind AND c.entry_id = transfers.entry_id
+				AND c."action" = 'copy' AND c.state IN ('queued', 'sending'))`, millis(s.now()))
+		return err
+	})
+}
+
 // DueLanes returns the lanes that have work at this moment: a queued transfer whose time has
 // come, or an operation that is not settled.
 func (s *Store) DueLanes(ctx context.Context) ([]string, error) {

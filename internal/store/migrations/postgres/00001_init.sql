@@ -25,6 +25,8 @@ CREATE TABLE events (
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
 CREATE INDEX events_state ON events (state, id);
+CREATE INDEX events_portal ON events (portal, id);
+CREATE INDEX events_received ON events (received_at);
 
 -- One copy or move of one entry to one destination, caused by one rule and one event.
 CREATE TABLE transfers (
@@ -60,6 +62,9 @@ CREATE INDEX transfers_event ON transfers (event_id);
 CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
 CREATE INDEX transfers_queue ON transfers (lane, id) WHERE state = 'queued';
 CREATE INDEX transfers_state ON transfers (state, id);
+CREATE INDEX transfers_portal ON transfers (portal, id);
+CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
+CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
 
@@ -99,6 +104,7 @@ CREATE TABLE portal_budgets (
     paused_until BIGINT NOT NULL DEFAULT 0,
     reason       TEXT   NOT NULL DEFAULT ''
 );
+CREATE INDEX operations_settled ON operations (settled_at) WHERE state = 'settled';
 
 -- The last good version of each rules file, so that a restart amid a bad file still routes.
 CREATE TABLE rule_files (

@@ -99,7 +99,7 @@ CREATE TABLE portal_usage (
 -- The token bucket that spreads a portal's daily writes. It is shared by all replicas.
 CREATE TABLE portal_budgets (
     portal       TEXT   NOT NULL PRIMARY KEY,
-    tokens       REAL NOT NULL,
+    tokens       DOUBLE PRECISION NOT NULL,
     filled_at    BIGINT NOT NULL,
     paused_until BIGINT NOT NULL DEFAULT 0,
     reason       TEXT   NOT NULL DEFAULT ''

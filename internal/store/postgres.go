@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// connections is how many connections one process opens to PostgreSQL. A server allows 100 by
+// default, and several replicas share them.
+const connections = 16
+
+func openPostgres(ctx context.Context, o Options) (*Store, error) {
+	c, err := pgx.ParseConfig(o.URL)
+	if err != nil {
+		// The parser's error quotes the URL, and with it the password in some of its forms.
+		return nil, errors.New("the database URL cannot be read: " + wantURL)
+	}
+	where := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 5 * time.Second
+	}
+	db := stdlib.OpenDB(*c)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	s := &Store{kind: PostgreSQL, write: db, read: db, now: o.Now}
+	if err := s.migratePostgres(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", where, err), s.Close())
+	}
+	return s, nil
+}
+
+// migratePostgres lets one of several processes that start together migrate.
+func (s *Store) migratePostgres(ctx context.Context) error {
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return err
+	}
+	return migrate(ctx, s.write, goose.DialectPostgres, "postgres", goose.WithSessionLocker(locker))
+}
+
+// lockEntries makes transactions about the same entries wait for each other, so that two
+// reports of one happening cannot both find that they are the first. On SQLite writing
+// transactions are serial anyway.
+func (s *Store) lockEntries(ctx context.Context, tx *sql.Tx, decisions []Decision) error {
+	if s.kind != PostgreSQL {
+		return nil
+	}
+	var keys []string
+	for _, d := range decisions {
+		for _, t := range d.Transfers {
+			keys = append(keys, t.Portal+" "+string(t.Entry.Kind)+" "+string(t.Entry.ID))
+		}
+	}
+	// In one order, so that nobody waits in a circle.
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, key); err != nil {
+			return fmt.Errorf("lock entry: %w", err)
+		}
+	}
+	return nil
+}
