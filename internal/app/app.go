@@ -111,10 +111,11 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	if err := a.build(ctx); err != nil {
 		return nil, err
 	}
-	if a.publicAt, err = net.Listen("tcp", o.Listen); err != nil {
+	var listen net.ListenConfig
+	if a.publicAt, err = listen.Listen(ctx, "tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("listen for webhooks: %w", err)
 	}
-	if a.adminAt, err = net.Listen("tcp", o.AdminListen); err != nil {
+	if a.adminAt, err = listen.Listen(ctx, "tcp", o.AdminListen); err != nil {
 		return nil, fmt.Errorf("listen for administrators: %w", err)
 	}
 	return a, nil

@@ -3,7 +3,9 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +19,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+
 	"docspace-router/internal/app"
 	"docspace-router/internal/event"
 	"docspace-router/internal/portalsim"
@@ -24,6 +29,10 @@ import (
 
 // secret signs the deliveries of the test's webhook.
 const secret = "Test-Secret-2026"
+
+// postgres makes the tests run on PostgreSQL: the URL of a server on which databases may be
+// created. Without it they run on SQLite.
+var postgres = flag.String("postgres", "", "URL of a PostgreSQL server to run the tests on, instead of SQLite")
 
 // patience is how long a test waits for what must happen. It is no measure of speed: the
 // machines are shared.
@@ -80,7 +89,7 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 		Rules:       filepath.Join(w.dir, "rules.yaml"),
 		Listen:      "127.0.0.1:0",
 		AdminListen: "127.0.0.1:0",
-		Database:    "sqlite://" + filepath.Join(w.dir, "router.db"),
+		Database:    newDatabase(t, w.dir),
 		LookupEnv:   func(name string) (string, bool) { v, ok := w.env[name]; return v, ok },
 		Version:     "test",
 		Logger:      slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -100,6 +109,38 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 		}
 	})
 	return w
+}
+
+// newDatabase returns the URL of an empty database of the kind under test.
+func newDatabase(t testing.TB, dir string) string {
+	t.Helper()
+	if *postgres == "" {
+		return "sqlite://" + filepath.Join(dir, "router.db")
+	}
+	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	onServer(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { onServer(t, "DROP DATABASE "+name+" WITH (FORCE)") })
+	u, err := url.Parse(*postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// onServer runs a statement on the PostgreSQL server under test.
+func onServer(t testing.TB, statement string) {
+	t.Helper()
+	server, err := sql.Open("pgx", *postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.ExecContext(context.Background(), statement); err != nil {
+		t.Error(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func (w *world) addRoom(title string) portalsim.ID {

@@ -55,7 +55,7 @@ func runGateway(argument string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(gateway.Addr(), gateway.AdminAddr())
+	fmt.Fprintln(os.Stdout, gateway.Addr(), gateway.AdminAddr())
 	if err := gateway.Run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -40,7 +40,7 @@ func readFile(path string, limit int64) ([]byte, *FileError) {
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	switch {
 	case err != nil:

@@ -165,7 +165,7 @@ func TestBadFilesLeaveTheRulesAlone(t *testing.T) {
 	l := newLive(t, o)
 	before := l.Current()
 	for _, c := range []struct{ text, want string }{
-		{strings.Replace(minimal("bad"), "copy", "cpoy", 1), `rules.yaml:3:71: rules[0].action: unknown action "cpoy", did you mean copy?`},
+		{strings.Replace(minimal("bad"), "copy", "kopy", 1), `rules.yaml:3:71: rules[0].action: unknown action "kopy", did you mean copy?`},
 		{"", "rules.yaml:1:1: the file is empty"},
 		{"version: [", "this is not YAML"},
 		{"<gone>", "rules.yaml: does not exist"},

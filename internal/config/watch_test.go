@@ -72,9 +72,10 @@ func watching(t *testing.T, l *Live, path string) {
 		if first(l) != "v0" {
 			return true
 		}
-		if i%20 == 1 {
+		switch i % 20 {
+		case 1:
 			write(t, path, minimal("ready"))
-		} else if i%20 == 11 {
+		case 11:
 			now := time.Now()
 			_ = os.Chtimes(path, now, now)
 		}

@@ -1,0 +1,87 @@
+package app_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // the "sqlite" driver
+
+	"docspace-router/internal/app"
+	"docspace-router/internal/portalsim"
+)
+
+// TestStorageFaults breaks the database under a running gateway. While it lasts DocSpace is told
+// 503 and tries again; afterwards everything arrives, once, without a restart.
+func TestStorageFaults(t *testing.T) {
+	t.Parallel()
+	if *postgres != "" {
+		t.Skip("PostgreSQL has faults of its own; see TestPostgreSQLRestarts")
+	}
+	pragma := func(w *world, statement string) {
+		w.t.Helper()
+		if _, err := w.gateway.(*app.App).DB().ExecContext(w.t.Context(), statement); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	for name, breakIt := range map[string]func(w *world) (mend func()){
+		"disk full": func(w *world) func() {
+			pragma(w, `PRAGMA max_page_count = 1`) // SQLite raises it to what is in use
+			return func() { pragma(w, `PRAGMA max_page_count = 1000000`) }
+		},
+		"read-only": func(w *world) func() {
+			pragma(w, `PRAGMA query_only = 1`)
+			return func() { pragma(w, `PRAGMA query_only = 0`) }
+		},
+		"locked by another process": func(w *world) func() {
+			pragma(w, `PRAGMA busy_timeout = 50`)
+			other, err := sql.Open("sqlite", filepath.Join(w.dir, "router.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			tx, err := other.BeginTx(context.Background(), nil)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			return func() {
+				if err := tx.Rollback(); err != nil {
+					w.t.Error(err)
+				}
+				if err := other.Close(); err != nil {
+					w.t.Error(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{
+				RetryWaits: slices.Repeat([]time.Duration{100 * time.Millisecond}, 200),
+			}})
+			w.writeRules(rule("uploads", w.room, w.dest))
+			w.start()
+			w.portal.Upload(w.room, "before.pdf", 1, w.client)
+			w.wantTitles(w.dest, "before.pdf")
+
+			mend := breakIt(w)
+			// The pages that the database has are filled before it needs more.
+			want := []string{"before.pdf"}
+			w.eventually("DocSpace is told 503", func() bool {
+				title := fmt.Sprintf("%s %d.pdf", strings.Repeat("long ", 25), len(want))
+				want = append(want, title)
+				w.portal.Upload(w.room, title, 1, w.client)
+				return slices.ContainsFunc(w.portal.DeliveryLog(), func(r portalsim.DeliveryRow) bool {
+					return slices.ContainsFunc(r.Sends, func(s portalsim.Send) bool { return s.Status == http.StatusServiceUnavailable })
+				})
+			})
+			mend()
+			w.wantTitles(w.dest, want...)
+		})
+	}
+}
