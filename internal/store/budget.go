@@ -26,9 +26,13 @@ func (b Budget) perMilli() float64 {
 	return math.Max(1, float64(b.WritesPerDay)-b.burst()) / day
 }
 
-// takeWrite takes one write from a portal's budget. When there is none it returns how long to
-// wait for the next.
-func takeWrite(ctx context.Context, tx *sql.Tx, portal string, b Budget, now time.Time) (wait time.Duration, err error) {
+// scarce is a number of tokens below which the lane that has waited longest comes first. The
+// others may take a token that it has left lying until there is half of the next one.
+const scarce = 1.5
+
+// takeWrite takes one write for a lane from its portal's budget. When there is none for it, it
+// returns how long to wait.
+func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, now time.Time) (wait time.Duration, err error) {
 	if b.WritesPerDay <= 0 {
 		return 0, nil
 	}
@@ -48,8 +52,20 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal string, b Budget, now tim
 		return time.Duration(paused-at) * time.Millisecond, nil
 	}
 	tokens = math.Min(b.burst(), tokens+float64(max(at-filled, 0))*b.perMilli())
+	until := func(goal float64) time.Duration {
+		return time.Duration(math.Ceil((goal-tokens)/b.perMilli())) * time.Millisecond
+	}
 	if tokens < 1 {
-		return time.Duration(math.Ceil((1-tokens)/b.perMilli())) * time.Millisecond, nil
+		return until(1), nil
+	}
+	if tokens < scarce && scarce <= b.burst() {
+		first, err := longestWaiting(ctx, tx, portal, at)
+		if err != nil {
+			return 0, err
+		}
+		if first != lane {
+			return until(scarce), nil
+		}
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE portal_budgets SET tokens = $1, filled_at = $2 WHERE portal = $3`,
 		tokens-1, max(at, filled), portal); err != nil {
@@ -61,6 +77,16 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal string, b Budget, now tim
 		return 0, fmt.Errorf("count write: %w", err)
 	}
 	return 0, nil
+}
+
+// longestWaiting is the lane of the portal's transfer that has been due for longest.
+func longestWaiting(ctx context.Context, tx *sql.Tx, portal string, at int64) (lane string, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT lane FROM transfers WHERE portal = $1 AND state = 'queued' AND next_attempt_at <= $2
+		ORDER BY id LIMIT 1`, portal, at).Scan(&lane)
+	if err != nil {
+		return "", fmt.Errorf("look for the lane that has waited longest: %w", err)
+	}
+	return lane, nil
 }
 
 // PausePortal keeps writes from a portal until a moment, because it said so. A pause is never

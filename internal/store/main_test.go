@@ -25,11 +25,11 @@ func TestMain(m *testing.M) {
 	if *tryOpen != "" {
 		s, err := Open(context.Background(), Options{URL: *tryOpen})
 		if err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(1)
 		}
 		if err := s.Close(); err != nil {
-			fmt.Println(err)
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(2)
 		}
 		os.Exit(0)
@@ -69,9 +69,31 @@ type harness struct {
 	next int
 }
 
+// migrated is a database file without rows, made once because the migrations take longer than
+// most tests.
+var migrated = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "store")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	path := filepath.Join(dir, "router.db")
+	s, err := Open(context.Background(), Options{URL: "sqlite://" + path})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
 func open(t testing.TB) *harness {
 	t.Helper()
 	h := &harness{t: t, path: filepath.Join(t.TempDir(), "router.db"), time: newClock()}
+	file, err := migrated()
+	h.must(err)
+	h.must(os.WriteFile(h.path, file, 0o600))
 	h.reopen()
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {

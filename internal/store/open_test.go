@@ -90,7 +90,7 @@ func TestOddFileNames(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Close()
+			defer func() { _ = s.Close() }()
 			if _, err := os.Stat(path); err != nil {
 				t.Error(err)
 			}

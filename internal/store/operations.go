@@ -86,19 +86,22 @@ type ClaimOptions struct {
 func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Operation, wait time.Duration, err error) {
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		now := s.now()
-		queued, err := queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
-			WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`,
-			lane, millis(now), o.Limit*claimWindow)
+		due := func(limit int) ([]Transfer, error) {
+			return queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
+				WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`, lane, millis(now), limit)
+		}
+		first, err := due(1)
+		if err != nil || len(first) == 0 {
+			return err
+		}
+		if wait, err = takeWrite(ctx, tx, first[0].Portal, lane, o.Budget, now); err != nil || wait > 0 {
+			return err
+		}
+		queued, err := due(o.Limit * claimWindow)
 		if err != nil {
 			return err
 		}
 		taken := choose(queued, o.Limit, o.Fit)
-		if len(taken) == 0 {
-			return nil
-		}
-		if wait, err = takeWrite(ctx, tx, taken[0].Portal, o.Budget, now); err != nil || wait > 0 {
-			return err
-		}
 		op = &Operation{
 			Lane: lane, Portal: taken[0].Portal, State: OperationSending, StartedAt: fromMillis(millis(now)),
 			Size: len(taken), Transfers: taken,

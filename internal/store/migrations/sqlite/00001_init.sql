@@ -61,6 +61,7 @@ CREATE TABLE transfers (
 CREATE INDEX transfers_event ON transfers (event_id);
 CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
 CREATE INDEX transfers_queue ON transfers (lane, id) WHERE state = 'queued';
+CREATE INDEX transfers_waiting ON transfers (portal, id) WHERE state = 'queued';
 CREATE INDEX transfers_state ON transfers (state, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);

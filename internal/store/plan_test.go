@@ -1,0 +1,180 @@
+package store
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"docspace-router/internal/event"
+)
+
+// TestEveryStatementReadsAlongAnIndex asks SQLite how it would run each statement that the
+// store really sent. None may read a whole table whose size grows with the traffic, or sort
+// what it found: the pages of a list come in the order of an index.
+func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.useEverything()
+
+	statements := map[string]*sql.DB{}
+	for _, db := range []*sql.DB{h.write, h.read} {
+		for _, text := range kept(t, db) {
+			statements[text] = db
+		}
+	}
+	if len(statements) < 40 {
+		t.Fatalf("only %d statements were seen", len(statements))
+	}
+	seen := map[string]bool{}
+	for text := range statements {
+		plan := explain(t, h, text)
+		for _, step := range plan {
+			table := scanned(step)
+			switch {
+			case table == "" && !strings.Contains(step, "TEMP B-TREE FOR ORDER BY"):
+			case !strings.Contains(text, "WHERE") && strings.Contains(text, "ORDER BY id DESC LIMIT") && table != "":
+				seen["a list without filter stops after its page"] = true
+			case strings.Contains(text, "GROUP BY state") && strings.Contains(step, "USING COVERING INDEX"):
+				seen["counting reads an index alone"] = true
+			case strings.Contains(text, "rule_files"):
+			case strings.Contains(text, "UNION") && table == "": // lanes, without repetition
+			default:
+				t.Errorf("%s\n\tin %s", step, strings.Join(strings.Fields(text), " "))
+			}
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("the exceptions that were met: %v", seen)
+	}
+}
+
+// scanned is the table that a step of a plan reads from end to end, or "".
+func scanned(step string) string {
+	rest, ok := strings.CutPrefix(step, "SCAN ")
+	table, _, _ := strings.Cut(rest, " ")
+	// A partial index holds only what is open or queued: its end is near.
+	if !ok || strings.Contains(step, "operations_open") || strings.Contains(step, "transfers_queue") {
+		return ""
+	}
+	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files"}, table) {
+		return table
+	}
+	return ""
+}
+
+// kept are the texts of the statements that a pool's connections have prepared.
+func kept(t *testing.T, db *sql.DB) []string {
+	t.Helper()
+	var texts []string
+	for range db.Stats().OpenConnections {
+		c, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }() // later, so that the next one is another connection
+		if err := c.Raw(func(driverConn any) error {
+			texts = append(texts, driverConn.(*conn).kept.Keys()...)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return texts
+}
+
+func explain(t *testing.T, h *harness, text string) []string {
+	t.Helper()
+	head, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if !slices.Contains([]string{"SELECT", "UPDATE", "DELETE", "INSERT"}, head) || strings.Contains(text, "goose") {
+		return nil
+	}
+	var plan []string
+	rows, err := h.write.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "$"))...)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// useEverything calls each method of the store, with each filter.
+func (h *harness) useEverything() {
+	h.t.Helper()
+	ctx := h.ctx()
+	h.route(h.planned(), h.planned(asMove))
+	h.must(h.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := h.LaneDue(ctx, tx, copyLane)
+		return err
+	}))
+	op, _, err := h.Claim(ctx, copyLane, ClaimOptions{Limit: 1, Fit: anything, Budget: Budget{WritesPerDay: 10}})
+	h.must(err)
+	h.must(h.MarkRunning(ctx, op, "op-1"))
+	h.must(h.MarkSeen(ctx, op, 1))
+	_, err = h.OpenOperation(ctx, copyLane)
+	h.must(err)
+	_, err = h.SaveOutcomes(ctx, op, nil)
+	h.must(err)
+	h.settle(op, event.Done)
+	_, err = h.DueLanes(ctx)
+	h.must(err)
+	_, err = h.KnownResults(ctx, "acme", []event.ID{"1", "2"})
+	h.must(err)
+	id := h.event()
+	_, err = h.PendingEvents(ctx, []int64{id})
+	h.must(err)
+	_, err = h.StalePending(ctx, h.time.now(), 10)
+	h.must(err)
+	h.must(h.ReleaseMoves(ctx))
+	_, err = h.Transfer(ctx, 1)
+	h.must(err)
+	_, err = h.Counts(ctx)
+	h.must(err)
+	h.must(h.SaveRuleFiles(ctx, []RuleFile{{Name: "a", Text: []byte{}}}))
+	_, err = h.RuleFiles(ctx)
+	h.must(err)
+	for i := range 1 << 5 {
+		f := Filter{Limit: 10}
+		if i&1 != 0 {
+			f.State = "done"
+		}
+		if i&2 != 0 {
+			f.Portal = "acme"
+		}
+		if i&4 != 0 {
+			f.Rule = "copies"
+		}
+		if i&8 != 0 {
+			f.Since = h.time.now()
+		}
+		if i&16 != 0 {
+			f.Before = 100
+		}
+		_, err := h.Events(ctx, f)
+		h.must(err)
+		_, err = h.Transfers(ctx, f)
+		h.must(err)
+	}
+	h.time.advance(time.Hour)
+	for _, prune := range []func() (int, error){
+		func() (int, error) { return h.Prune(ctx, h.time.now(), 10) },
+		func() (int, error) { return h.PruneOperations(ctx, h.time.now(), 10) },
+	} {
+		if _, err := prune(); err != nil {
+			h.t.Fatal(fmt.Errorf("prune: %w", err))
+		}
+	}
+}

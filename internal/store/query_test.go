@@ -1,0 +1,141 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"docspace-router/internal/event"
+)
+
+// fill stores six events, a second apart: 1 to 3 routed by the rule "copies", 4 by "moves",
+// 5 of another portal ignored, 6 pending. The transfer of 1 is done, that of 2 is sending.
+func (h *harness) fill() {
+	h.t.Helper()
+	for i := 1; i <= 6; i++ {
+		portal := "acme"
+		if i == 5 {
+			portal = "beta"
+		}
+		id := h.event(func(e *NewEvent) { e.Portal = portal })
+		planned := h.planned(entry(event.ID(fmt.Sprint(i))))
+		switch {
+		case i <= 3:
+			h.save(Decision{EventID: id, State: event.EventRouted, Transfers: []NewTransfer{planned}})
+		case i == 4:
+			asMove(&planned)
+			h.save(Decision{EventID: id, State: event.EventRouted, Transfers: []NewTransfer{planned}})
+		case i == 5:
+			h.save(Decision{EventID: id, State: event.EventIgnored})
+		}
+		h.time.advance(time.Second)
+	}
+	for _, end := range []event.State{event.Done, ""} {
+		op, _, err := h.Claim(h.ctx(), copyLane, ClaimOptions{Limit: 1, Fit: anything})
+		h.must(err)
+		if end != "" {
+			h.settle(op, end)
+		}
+	}
+}
+
+func TestListsAreFiltered(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.fill()
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	tests := []struct {
+		name              string
+		filter            Filter
+		events, transfers string
+	}{
+		{"everything, newest first", Filter{}, "6 5 4 3 2 1", "4 3 2 1"},
+		{"a page", Filter{Limit: 2}, "6 5", "4 3"},
+		{"the page after it", Filter{Limit: 2, Before: 3}, "2 1", "2 1"},
+		{"the page after the last", Filter{Before: 1}, "", ""},
+		{"a portal", Filter{Portal: "acme"}, "6 4 3 2 1", "4 3 2 1"},
+		{"a portal without transfers", Filter{Portal: "beta"}, "5", ""},
+		{"an unknown portal", Filter{Portal: "none"}, "", ""},
+		{"a rule", Filter{Rule: "copies"}, "3 2 1", "3 2 1"},
+		{"an unknown rule", Filter{Rule: "none"}, "", ""},
+		{"since a time", Filter{Since: at(2)}, "6 5 4 3", "4 3"},
+		{"since a moment later", Filter{Since: at(2).Add(time.Millisecond)}, "6 5 4", "4"},
+		{"since the future", Filter{Since: at(1000)}, "", ""},
+		{"since long ago", Filter{Since: at(-1000)}, "6 5 4 3 2 1", "4 3 2 1"},
+		{"a state of events", Filter{State: "routed"}, "4 3 2 1", ""},
+		{"a state of transfers", Filter{State: "queued"}, "", "4 3"},
+		{"all at once", Filter{Portal: "acme", Rule: "copies", Since: at(1), Before: 3, Limit: 5}, "2", "2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.filter.Limit == 0 {
+				tt.filter.Limit = 100
+			}
+			events, err := h.Events(t.Context(), tt.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			transfers, err := h.Transfers(t.Context(), tt.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var gotEvents, gotTransfers []string
+			for _, e := range events {
+				gotEvents = append(gotEvents, fmt.Sprint(e.ID))
+			}
+			for _, tr := range transfers {
+				gotTransfers = append(gotTransfers, fmt.Sprint(tr.ID))
+			}
+			got := [2]string{strings.Join(gotEvents, " "), strings.Join(gotTransfers, " ")}
+			if diff := cmp.Diff([2]string{tt.events, tt.transfers}, got); diff != "" {
+				t.Errorf("events and transfers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSinceIsRightWhenTheClockWasTurnedBack(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.time.advance(time.Hour)
+	h.route(h.planned())
+	h.time.advance(-time.Hour)
+	h.route(h.planned(entry("2")))
+	h.time.advance(2 * time.Hour)
+	h.route(h.planned(entry("3")))
+	f := Filter{Since: start.Add(time.Hour), Limit: 10}
+	events, err := h.Events(h.ctx(), f)
+	h.must(err)
+	transfers, err := h.Transfers(h.ctx(), f)
+	h.must(err)
+	if len(events) != 2 || events[0].ID != 3 || events[1].ID != 1 || len(transfers) != 2 || transfers[1].ID != 1 {
+		t.Errorf("events %+v and transfers %+v, want 3 and 1 of each", events, transfers)
+	}
+}
+
+func TestCounts(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	want := Counts{
+		Events:    map[event.EventState]int64{"pending": 0, "routed": 0, "ignored": 0, "failed": 0},
+		Transfers: map[event.State]int64{"blocked": 0, "queued": 0, "sending": 0, "done": 0, "skipped": 0, "failed": 0, "cancelled": 0},
+	}
+	check := func() {
+		t.Helper()
+		got, err := h.Counts(h.ctx())
+		h.must(err)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("counts (-want +got):\n%s", diff)
+		}
+	}
+	check()
+	h.fill()
+	want.Events["pending"], want.Events["routed"], want.Events["ignored"] = 1, 4, 1
+	want.Transfers["queued"], want.Transfers["sending"], want.Transfers["done"] = 2, 1, 1
+	want.OldestQueued = start.Add(time.Second) // it is being sent, and waits all the same
+	check()
+}
