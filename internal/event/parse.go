@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,6 +20,10 @@ var ErrNotJSON = errors.New("body is not JSON")
 type NoEntryError struct{ Reason string }
 
 func (e *NoEntryError) Error() string { return e.Reason }
+
+// maxExpected is how many members an object of a delivery is likely to have at most; one with
+// more takes memory of its own.
+const maxExpected = 32
 
 // Parse normalises the body of a delivery.
 //
@@ -32,20 +38,21 @@ func Parse(body []byte) (Event, error) {
 	if !json.Valid(body) {
 		return Event{}, ErrNotJSON
 	}
-	top, ok := object(body)
+	var topBuf, headBuf, hookBuf, entryBuf [maxExpected]field // on the stack
+	top, ok := object(body, topBuf[:0])
 	if !ok {
 		return Event{}, &NoEntryError{Reason: "the body is not a JSON object"}
 	}
 
-	head, _ := object(top["event"])
-	hook, _ := object(top["webhook"])
+	head, _ := object(top.get("event"), headBuf[:0])
+	hook, _ := object(top.get("webhook"), hookBuf[:0])
 	ev := Event{
-		ID:        string(identifier(head["id"])),
-		WebhookID: string(identifier(hook["id"])),
-		Trigger:   firstText(head["trigger"], top["trigger"], top["event"]),
-		CreatedOn: firstTime(head["createOn"]),
-		CreatedBy: text(head["createBy"]),
-		Webhook:   top["webhook"],
+		ID:        string(identifier(head.get("id"))),
+		WebhookID: string(identifier(hook.get("id"))),
+		Trigger:   firstText(head.get("trigger"), top.get("trigger"), top.get("event")),
+		CreatedOn: firstTime(head.get("createOn")),
+		CreatedBy: text(head.get("createBy")),
+		Webhook:   top.get("webhook"),
 	}
 	if ev.Trigger == "" {
 		ev.Trigger = defaultTrigger
@@ -55,17 +62,17 @@ func Parse(body []byte) (Event, error) {
 		ev.ID = "sha256:" + hex.EncodeToString(digest[:])
 	}
 	if !hasEntry(ev.Trigger) {
-		return Event{}, &NoEntryError{Reason: fmt.Sprintf("%s is not about a file or folder", ev.Trigger)}
+		// Only the family is named: the reason goes back to the sender, who keeps little of it.
+		family, _, _ := strings.Cut(ev.Trigger, ".")
+		return Event{}, &NoEntryError{Reason: fmt.Sprintf("an event of a %s is not about a file or folder", family)}
 	}
 
 	ev.Payload = payloadOf(top, body)
-	fields, _ := object(ev.Payload)
-	if ev.Trigger == FormSubmit {
-		if submitted, ok := object(fields["submittedForm"]); ok {
-			fields = submitted
-		}
+	entry, _ := object(ev.Payload, entryBuf[:0])
+	if form := entry.get("submittedForm"); ev.Trigger == FormSubmit && isObject(form) {
+		entry, _ = object(form, nil)
 	}
-	ev.Entry = parseEntry(fields, ev.Trigger)
+	ev.Entry = parseEntry(entry, ev.Trigger)
 	if ev.Entry.ID == "" {
 		return Event{}, &NoEntryError{Reason: "the body names no file or folder"}
 	}
@@ -74,33 +81,33 @@ func Parse(body []byte) (Event, error) {
 
 // payloadOf finds the object that describes the entry: DocSpace's payload, or where the
 // public sample looks for it.
-func payloadOf(top map[string]json.RawMessage, body []byte) json.RawMessage {
+func payloadOf(top fields, body []byte) json.RawMessage {
 	for _, key := range []string{"payload", "data", "entity"} {
-		if _, ok := object(top[key]); ok {
-			return top[key]
+		if raw := top.get(key); isObject(raw) {
+			return raw
 		}
 	}
 	return body
 }
 
-func parseEntry(f map[string]json.RawMessage, trigger string) Entry {
+func parseEntry(f fields, trigger string) Entry {
 	e := Entry{
 		Kind:       KindOf(trigger),
-		ID:         firstID(f["fileId"], f["id"]),
-		ParentID:   firstID(f["parentId"], f["folderId"], f["roomId"]),
-		Title:      text(f["title"]),
-		RootType:   int(integer(f["rootFolderType"])),
-		CreatedOn:  firstTime(f["created"], f["createOn"]),
-		ModifiedOn: firstTime(f["updated"], f["modifiedOn"]),
-		CreatedBy:  firstUser(f["createdBy"], f["createBy"]),
-		ModifiedBy: firstUser(f["updatedBy"], f["modifiedBy"]),
-		Size:       integer(f["contentLength"]),
-		Version:    int(integer(f["version"])),
-		Comment:    text(f["comment"]),
-		IsForm:     boolean(f["isForm"]),
+		ID:         firstID(f.get("fileId"), f.get("id")),
+		ParentID:   firstID(f.get("folderId"), f.get("parentId"), f.get("roomId")),
+		Title:      text(f.get("title")),
+		RootType:   int(integer(f.get("rootFolderType"))),
+		CreatedOn:  firstTime(f.get("created"), f.get("createOn")),
+		ModifiedOn: firstTime(f.get("updated"), f.get("modifiedOn")),
+		CreatedBy:  firstUser(f.get("createdBy"), f.get("createBy")),
+		ModifiedBy: firstUser(f.get("updatedBy"), f.get("modifiedBy")),
+		Size:       integer(f.get("contentLength")),
+		Version:    int(integer(f.get("version"))),
+		Comment:    text(f.get("comment")),
+		IsForm:     boolean(f.get("isForm")),
 	}
 	// fileEntryType is DocSpace's own discriminator and beats the trigger's family.
-	switch integer(f["fileEntryType"]) {
+	switch integer(f.get("fileEntryType")) {
 	case 1:
 		e.Kind = Folder
 	case 2:
@@ -111,24 +118,7 @@ func parseEntry(f map[string]json.RawMessage, trigger string) Entry {
 	return e
 }
 
-func object(raw json.RawMessage) (map[string]json.RawMessage, bool) {
-	if raw = bytes.TrimSpace(raw); len(raw) == 0 || raw[0] != '{' {
-		return nil, false
-	}
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return nil, false
-	}
-	return m, true
-}
-
-func text(raw json.RawMessage) string {
-	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return cleanText(s)
-}
+func text(raw json.RawMessage) string { return cleanText(decodeString(raw)) }
 
 func firstText(raws ...json.RawMessage) string {
 	for _, raw := range raws {
@@ -157,8 +147,8 @@ func firstID(raws ...json.RawMessage) ID {
 }
 
 func integer(raw json.RawMessage) int64 {
-	var n int64
-	if len(raw) == 0 || json.Unmarshal(raw, &n) != nil {
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
 		return 0
 	}
 	return n
@@ -188,8 +178,9 @@ func firstTime(raws ...json.RawMessage) time.Time {
 // firstUser reads a user object (next generation) or a plain GUID (3.x).
 func firstUser(raws ...json.RawMessage) User {
 	for _, raw := range raws {
-		if f, ok := object(raw); ok {
-			return User{ID: text(f["id"]), DisplayName: text(f["displayName"]), Email: text(f["email"])}
+		var buf [maxExpected]field
+		if f, ok := object(raw, buf[:0]); ok {
+			return User{ID: text(f.get("id")), DisplayName: text(f.get("displayName")), Email: text(f.get("email"))}
 		}
 		if id := text(raw); id != "" {
 			return User{ID: id}

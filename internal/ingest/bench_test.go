@@ -1,7 +1,6 @@
 package ingest_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -47,27 +45,20 @@ func (routeJob) InsertOpts() river.InsertOpts {
 // and the whole endpoint with a commit on disk and the route job before every answer. The
 // turns are short, so that a busy machine slows both alike.
 //
-// The senders share the machine with the endpoint. Those of net/http are what a Go program
-// would send with; the plain sockets cost next to nothing, so that nearly all that is measured
-// is the endpoint, and the commit stands out more.
+// The more deliveries arrive at once, the more of them share a commit: the ratio grows with the
+// number of senders.
 func BenchmarkIngest(b *testing.B) {
-	b.Run("senders=net-http", func(b *testing.B) { benchIngest(b, newHTTPSender) })
-	b.Run("senders=sockets", func(b *testing.B) { benchIngest(b, newSocketSender) })
+	for _, senders := range []int{64, 256, 512} {
+		b.Run(fmt.Sprintf("senders=%d", senders), func(b *testing.B) { benchIngest(b, senders) })
+	}
 }
 
-// sender is one keep-alive connection.
-type sender interface {
-	prepare(b *testing.B, path string, body []byte, signature string)
-	send() error
-	reset()
-}
-
-func benchIngest(b *testing.B, newSender func(b *testing.B, address string) sender) {
-	const senders, perTurn = 64, 32
+func benchIngest(b *testing.B, senders int) {
+	const perTurn = 16
 	address := serveBench(b)
-	all := make([]sender, senders)
+	all := make([]*httpSender, senders)
 	for i := range all {
-		all[i] = newSender(b, address)
+		all[i] = newHTTPSender(b, address)
 	}
 	var next int64
 	turn := func(path string) time.Duration {
@@ -183,7 +174,7 @@ type httpSender struct {
 	requests []*http.Request
 }
 
-func newHTTPSender(b *testing.B, address string) sender {
+func newHTTPSender(b *testing.B, address string) *httpSender {
 	transport := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}
 	b.Cleanup(transport.CloseIdleConnections)
 	return &httpSender{client: &http.Client{Transport: transport}, address: address}
@@ -210,45 +201,6 @@ func (s *httpSender) send() error {
 		err = checkAnswer(answer)
 		answer.Body.Close()
 		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-type socketSender struct {
-	conn     net.Conn
-	answers  *bufio.Reader
-	requests [][]byte
-}
-
-func newSocketSender(b *testing.B, address string) sender {
-	conn, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", address)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = conn.Close() })
-	return &socketSender{conn: conn, answers: bufio.NewReader(conn)}
-}
-
-func (s *socketSender) reset() { s.requests = s.requests[:0] }
-
-func (s *socketSender) prepare(_ *testing.B, path string, body []byte, signature string) {
-	s.requests = append(s.requests, fmt.Appendf(nil,
-		"POST %s HTTP/1.1\r\nHost: router\r\nAccept: */*\r\nContent-Type: application/json; charset=utf-8\r\n%s: %s\r\nContent-Length: %d\r\n\r\n%s",
-		path, event.SignatureHeader, signature, len(body), body))
-}
-
-func (s *socketSender) send() error {
-	for _, r := range s.requests {
-		if _, err := s.conn.Write(r); err != nil {
-			return err
-		}
-		answer, err := http.ReadResponse(s.answers, nil)
-		if err != nil {
-			return err
-		}
-		if err := checkAnswer(answer); err != nil {
 			return err
 		}
 	}

@@ -109,6 +109,41 @@ func TestADuplicateInsideAGroup(t *testing.T) {
 	}
 }
 
+func TestPortalsShareACommitAndNoJob(t *testing.T) {
+	t.Parallel()
+	e := serve(t)
+	release := e.store.hold()
+	defer release()
+	first := e.sendAll(e.signed(upload("1")))
+	<-e.store.held
+	rest := e.sendAll(
+		e.signed(upload("2")), e.signed(upload("3")),
+		e.request(http.MethodPost, "/webhook/open", upload("2")), e.request(http.MethodPost, "/webhook/open", upload("2")),
+	)
+	e.queued(4)
+	release()
+	duplicates := 0
+	for _, a := range []answered{<-first, <-rest, <-rest, <-rest, <-rest} {
+		if a.Code != http.StatusOK {
+			t.Errorf("answer %+v", a)
+		}
+		if a.Body.Duplicate {
+			duplicates++
+		}
+	}
+	if n := e.store.transactions.Load(); n != 2 || duplicates != 1 {
+		t.Errorf("%d transactions and %d duplicates, want 2 and 1", n, duplicates)
+	}
+	jobs := map[string]int{}
+	for i, g := range e.groups() {
+		jobs[fmt.Sprintf("%s: %d events", e.enqueued.of[i], len(g))]++
+	}
+	want := map[string]int{"acme: 1 events": 1, "acme: 2 events": 1, "open: 1 events": 1}
+	if diff := cmp.Diff(want, jobs); diff != "" {
+		t.Errorf("route jobs (-want +got):\n%s", diff)
+	}
+}
+
 func TestAGroupOfDuplicatesNeedsNoJob(t *testing.T) {
 	t.Parallel()
 	e := serve(t)

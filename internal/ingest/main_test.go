@@ -92,6 +92,7 @@ type endpoint struct {
 	enqueued struct {
 		sync.Mutex
 		groups [][]int64
+		of     []string // the portal of each
 		err    error
 	}
 	stop func() // ends Run and waits for it
@@ -171,11 +172,12 @@ func serve(t *testing.T) *endpoint {
 	return e
 }
 
-func (e *endpoint) enqueue(_ context.Context, _ *sql.Tx, _ string, events []int64) error {
+func (e *endpoint) enqueue(_ context.Context, _ *sql.Tx, portal string, events []int64) error {
 	e.enqueued.Lock()
 	defer e.enqueued.Unlock()
 	if e.enqueued.err == nil {
 		e.enqueued.groups = append(e.enqueued.groups, events)
+		e.enqueued.of = append(e.enqueued.of, portal)
 	}
 	return e.enqueued.err
 }

@@ -87,7 +87,8 @@ func (op *operation) note(text string) {
 // startOperation hands an operation to the workers.
 func (p *Portal) startOperation(op *operation) {
 	op.id = p.newGUID()
-	op.queued, op.updated = now(), time.Now()
+	op.queued = time.Now().UTC()
+	op.updated = op.queued
 	op.dropped, op.done = make(chan struct{}), make(chan struct{})
 	p.operationLog = append(p.operationLog, op)
 	op.number = len(p.operationLog)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,6 +103,9 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 			return err
 		}
 		taken := choose(queued, o.Limit, o.Fit)
+		if len(taken) == 0 {
+			return errNothingFits // which gives the write back
+		}
 		op = &Operation{
 			Lane: lane, Portal: taken[0].Portal, State: OperationSending, StartedAt: fromMillis(millis(now)),
 			Size: len(taken), Transfers: taken,
@@ -123,11 +127,16 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 			return err
 		})
 	})
+	if errors.Is(err, errNothingFits) {
+		return nil, 0, nil
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("claim transfers of lane %s: %w", lane, err)
 	}
 	return op, wait, nil
 }
+
+var errNothingFits = errors.New("no transfer fits")
 
 func choose(queued []Transfer, limit int, fit func(Transfer) bool) []Transfer {
 	var taken []Transfer

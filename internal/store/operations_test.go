@@ -318,6 +318,10 @@ func TestClaimTakesFromTheBudget(t *testing.T) {
 		h.must(err)
 		return op, wait
 	}
+	// A claim of nothing costs nothing.
+	if op, wait, err := h.Claim(h.ctx(), copyLane, ClaimOptions{Limit: 1, Budget: budget, Fit: func(Transfer) bool { return false }}); op != nil || wait != 0 || err != nil {
+		t.Fatalf("where nothing fits: %+v, %v, %v", op, wait, err)
+	}
 	op, wait := take()
 	if op == nil || wait != 0 {
 		t.Fatalf("the first: %+v, %v", op, wait)
