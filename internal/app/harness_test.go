@@ -3,7 +3,6 @@ package app_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -19,20 +18,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
-
 	"docspace-router/internal/app"
 	"docspace-router/internal/event"
+	"docspace-router/internal/pgtest"
 	"docspace-router/internal/portalsim"
 )
 
 // secret signs the deliveries of the test's webhook.
 const secret = "Test-Secret-2026"
 
-// postgres makes the tests run on PostgreSQL: the URL of a server on which databases may be
-// created. Without it they run on SQLite.
-var postgres = flag.String("postgres", "", "URL of a PostgreSQL server to run the tests on, instead of SQLite")
+// onPostgres makes the tests run on a private PostgreSQL server instead of SQLite.
+var (
+	onPostgres = flag.Bool("postgres", false, "run the tests on a private PostgreSQL server instead of SQLite")
+	server     *pgtest.Server // nil without the flag
+)
 
 // patience is how long a test waits for what must happen. It is no measure of speed: the
 // machines are shared.
@@ -114,33 +113,14 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 // newDatabase returns the URL of an empty database of the kind under test.
 func newDatabase(t testing.TB, dir string) string {
 	t.Helper()
-	if *postgres == "" {
+	if server == nil {
 		return "sqlite://" + filepath.Join(dir, "router.db")
 	}
-	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
-	onServer(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { onServer(t, "DROP DATABASE "+name+" WITH (FORCE)") })
-	u, err := url.Parse(*postgres)
+	address, err := server.Database(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/" + name
-	return u.String()
-}
-
-// onServer runs a statement on the PostgreSQL server under test.
-func onServer(t testing.TB, statement string) {
-	t.Helper()
-	server, err := sql.Open("pgx", *postgres)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.ExecContext(context.Background(), statement); err != nil {
-		t.Error(err)
-	}
-	if err := server.Close(); err != nil {
-		t.Error(err)
-	}
+	return address
 }
 
 func (w *world) addRoom(title string) portalsim.ID {

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"docspace-router/internal/app"
+	"docspace-router/internal/pgtest"
 )
 
 // portalTime is how long the simulated portal takes to copy one file.
@@ -27,7 +29,22 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == gatewayArgument {
 		os.Exit(runGateway(os.Args[2]))
 	}
-	goleak.VerifyTestMain(m)
+	flag.Parse()
+	if *onPostgres {
+		var err error
+		if server, err = pgtest.Start(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if server != nil {
+			if err := server.Stop(context.Background()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+		os.Exit(code)
+	}))
 }
 
 // process is what a gateway of its own process is told.

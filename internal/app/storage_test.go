@@ -14,6 +14,7 @@ import (
 	_ "modernc.org/sqlite" // the "sqlite" driver
 
 	"docspace-router/internal/app"
+	"docspace-router/internal/pgtest"
 	"docspace-router/internal/portalsim"
 )
 
@@ -21,7 +22,7 @@ import (
 // 503 and tries again; afterwards everything arrives, once, without a restart.
 func TestStorageFaults(t *testing.T) {
 	t.Parallel()
-	if *postgres != "" {
+	if server != nil {
 		t.Skip("PostgreSQL has faults of its own; see TestPostgreSQLRestarts")
 	}
 	pragma := func(w *world, statement string) {
@@ -83,5 +84,48 @@ func TestStorageFaults(t *testing.T) {
 			mend()
 			w.wantTitles(w.dest, want...)
 		})
+	}
+}
+
+// TestPostgreSQLRestarts ends the server under a running gateway, at once and without a word to
+// its clients. DocSpace is told 503 while it is away, and afterwards everything arrives, once.
+func TestPostgreSQLRestarts(t *testing.T) {
+	t.Parallel()
+	if !*onPostgres {
+		t.Skip("for PostgreSQL; SQLite's faults are in TestStorageFaults")
+	}
+	own, err := pgtest.Start(t.Context()) // the others' server goes on
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{
+		RetryWaits: slices.Repeat([]time.Duration{100 * time.Millisecond}, 300),
+	}})
+	if w.options.Database, err = own.Database(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.writeRules(rule("uploads", w.room, w.dest))
+	w.start()
+	var want []string
+	for round := range 3 {
+		if err := own.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			title := fmt.Sprintf("Round %d file %d.pdf", round, i)
+			want = append(want, title)
+			w.portal.Upload(w.room, title, 1, w.client)
+		}
+		before := len(w.logs.String())
+		w.eventually("DocSpace is told 503", func() bool { return strings.Contains(w.logs.String()[before:], "delivery not stored") })
+		if err := own.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wantTitles(w.dest, want...)
 	}
 }

@@ -15,13 +15,28 @@ import (
 	"go.uber.org/goleak"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/pgtest"
 )
 
 // tryOpen makes this program the second process of TestASecondProcessIsRefused.
 var tryOpen = flag.String("try-open", "", "open this database, say what happened, and end")
 
+// onPostgres makes the tests run on a private PostgreSQL server instead of SQLite. Those about
+// SQLite's file are left out then.
+var (
+	onPostgres = flag.Bool("postgres", false, "run the tests on a private PostgreSQL server instead of SQLite")
+	server     *pgtest.Server // nil without the flag
+)
+
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if *onPostgres {
+		var err error
+		if server, err = pgtest.Start(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	if *tryOpen != "" {
 		s, err := Open(context.Background(), Options{URL: *tryOpen})
 		if err != nil {
@@ -34,7 +49,22 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if server != nil {
+			if err := server.Stop(context.Background()); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+		os.Exit(code)
+	}))
+}
+
+// aboutTheFile marks a test of what only SQLite has.
+func aboutTheFile(t *testing.T) {
+	t.Helper()
+	if server != nil {
+		t.Skip("this is about SQLite's file")
+	}
 }
 
 // start is when the tests' clock begins.
@@ -64,7 +94,8 @@ func (c *clock) advance(d time.Duration) {
 type harness struct {
 	*Store
 	t    testing.TB
-	path string
+	path string // of SQLite's file
+	url  string
 	time *clock
 	next int
 }
@@ -91,9 +122,16 @@ var migrated = sync.OnceValues(func() (file []byte, err error) {
 func open(t testing.TB) *harness {
 	t.Helper()
 	h := &harness{t: t, path: filepath.Join(t.TempDir(), "router.db"), time: newClock()}
-	file, err := migrated()
-	h.must(err)
-	h.must(os.WriteFile(h.path, file, 0o600))
+	h.url = "sqlite://" + h.path
+	if server == nil {
+		file, err := migrated()
+		h.must(err)
+		h.must(os.WriteFile(h.path, file, 0o600))
+	} else {
+		var err error
+		h.url, err = server.Database(t.Context())
+		h.must(err)
+	}
 	h.reopen()
 	t.Cleanup(func() {
 		if err := h.Close(); err != nil {
@@ -108,7 +146,7 @@ func (h *harness) reopen() {
 	if h.Store != nil {
 		h.must(h.Close())
 	}
-	s, err := Open(h.t.Context(), Options{URL: "sqlite://" + h.path, Now: h.time.now})
+	s, err := Open(h.t.Context(), Options{URL: h.url, Now: h.time.now})
 	h.must(err)
 	h.Store = s
 }

@@ -99,6 +99,7 @@ func TestOddFileNames(t *testing.T) {
 }
 
 func TestOneDatabaseIsOpenOnce(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	_, err := Open(t.Context(), Options{URL: "sqlite://" + h.path})
@@ -109,6 +110,7 @@ func TestOneDatabaseIsOpenOnce(t *testing.T) {
 }
 
 func TestASecondProcessIsRefused(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	program, err := os.Executable()
@@ -153,6 +155,7 @@ func TestDataOutlivesTheProcess(t *testing.T) {
 }
 
 func TestTheDatabaseIsAsDurableAsPromised(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000"} {
@@ -167,6 +170,7 @@ func TestTheDatabaseIsAsDurableAsPromised(t *testing.T) {
 }
 
 func TestReadingConnectionsCannotWrite(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	if _, err := h.read.ExecContext(t.Context(), `DELETE FROM events`); err == nil {
@@ -252,10 +256,12 @@ func TestAnEndedContextLeavesNothing(t *testing.T) {
 }
 
 func TestACopyTakenInTheMiddleOfATransactionOpens(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	h.route(h.planned())
 	copied := &harness{t: t, path: filepath.Join(t.TempDir(), "copy.db"), time: h.time, next: 1000}
+	copied.url = "sqlite://" + copied.path
 	h.must(h.InTx(t.Context(), func(tx *sql.Tx) error {
 		for range 200 { // enough to spill into the file
 			h.next++
@@ -333,6 +339,7 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 }
 
 func TestKeptStatements(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	h.must(h.InTx(t.Context(), func(tx *sql.Tx) error {

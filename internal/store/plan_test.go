@@ -15,6 +15,7 @@ import (
 // store really sent. None may read a whole table whose size grows with the traffic, or sort
 // what it found: the pages of a list come in the order of an index.
 func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
+	aboutTheFile(t)
 	t.Parallel()
 	h := open(t)
 	h.useEverything()

@@ -221,7 +221,7 @@ type Outcome struct {
 	// ResultVersion tells one overwriting of a file from the next.
 	ResultVersion int
 
-	Unsent        bool          // certainly nothing was done: the portal refused the call
+	Unsent        bool          // this operation did certainly nothing: the portal refused the call
 	Attempted     bool          // counts as one of the transfer's attempts
 	NextAttemptIn time.Duration // with event.Queued: how long to wait
 	MaxBatch      int           // with event.Queued: the size of the next batch; 0 lifts the limit
@@ -241,16 +241,18 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 	} else {
 		next = millis(now.Add(o.NextAttemptIn))
 	}
-	sentAt := "sent_at"
+	// What an earlier operation sent may still arrive, whatever became of this one.
+	firstSent := int64(-1)
 	if o.Unsent {
-		sentAt = "0"
+		firstSent = millis(op.StartedAt)
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2, result_id = $3, result_title = $4,
 			result_version = $5, attempts = attempts + $6, next_attempt_at = $7, max_batch = $8, ended_at = $9,
-			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END, sent_at = `+sentAt+`
-		WHERE id = $11 AND operation_id = $12 AND state = 'sending'`,
+			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END,
+			sent_at = CASE WHEN sent_at = $11 THEN 0 ELSE sent_at END
+		WHERE id = $12 AND operation_id = $13 AND state = 'sending'`,
 		string(o.State), o.Reason, string(o.ResultID), o.ResultTitle, o.ResultVersion, attempt, next, o.MaxBatch, ended,
-		failing, o.TransferID, op.ID)
+		failing, firstSent, o.TransferID, op.ID)
 	if err != nil {
 		return fmt.Errorf("store outcome of transfer %d: %w", o.TransferID, err)
 	}
