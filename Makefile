@@ -45,6 +45,17 @@ fuzz: ## run each fuzz target for FUZZTIME
 		go test -run '^$$' -fuzz "^$${target#*:}\$$" -fuzztime $(FUZZTIME) "$${target%%:*}" || exit 1; \
 	done
 
+# Without SEED a new one is drawn and printed. DATABASE=postgres starts private servers, and then
+# REPLICAS gateways may share one.
+ROUNDS   ?= 20
+DATABASE ?= sqlite
+REPLICAS ?= 1
+SEED     ?= 0
+
+.PHONY: chaos
+chaos: ## ROUNDS rounds of kills and faults against a simulated portal, each checked
+	go run ./internal/chaos -rounds $(ROUNDS) -database $(DATABASE) -replicas $(REPLICAS) -seed $(SEED)
+
 .PHONY: build
 build: ## build a static binary, bin/docspace-router
 	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/docspace-router ./cmd/docspace-router
