@@ -31,6 +31,11 @@ race: ## run the tests of the program under the race detector
 	go test -race $(TESTFLAGS) ./cmd/... ./internal/...
 
 # go test runs the packages of a benchmark one after another, so they do not slow each other.
+# Each package starts a private server, from PostgreSQL's own programs.
+.PHONY: postgres
+postgres: ## run the tests that need a database on PostgreSQL
+	go test $(TESTFLAGS) ./internal/app ./internal/store -args -postgres
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...

@@ -33,7 +33,7 @@ const manifests = "kubernetes"
 // settings are the environment variables of `serve`, one for each of its flags.
 var settings = []string{
 	"ROUTER_RULES", "ROUTER_LISTEN", "ROUTER_ADMIN_LISTEN", "ROUTER_ADMIN_TOKEN", "ROUTER_DATABASE",
-	"ROUTER_RETENTION", "ROUTER_LOG_LEVEL", "ROUTER_LOG_FORMAT", "ROUTER_ALLOW_UNSIGNED", "ROUTER_PUBLIC_URL",
+	"ROUTER_RETENTION", "ROUTER_LOG_LEVEL", "ROUTER_LOG_FORMAT", "ROUTER_ALLOW_UNSIGNED",
 	"ROUTER_TLS_CERT", "ROUTER_TLS_KEY",
 }
 

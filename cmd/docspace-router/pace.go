@@ -29,6 +29,7 @@ func (p paceFlag) Set(s string) error {
 		SettleAfter period `json:"settle_after"`
 		RetryFirst  period `json:"retry_first"`
 		Sweep       period `json:"sweep"`
+		DeadAfter   period `json:"dead_after"`
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(s)))
 	d.DisallowUnknownFields()
@@ -38,6 +39,7 @@ func (p paceFlag) Set(s string) error {
 	*p.pace = app.Pace{
 		Reload: time.Duration(in.Reload), PortalPause: time.Duration(in.PortalPause), Poll: time.Duration(in.Poll),
 		SettleAfter: time.Duration(in.SettleAfter), RetryFirst: time.Duration(in.RetryFirst), Sweep: time.Duration(in.Sweep),
+		DeadAfter: time.Duration(in.DeadAfter),
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type Pace struct {
 	SettleAfter time.Duration // how long a lost operation may go on unseen
 	RetryFirst  time.Duration // the first retry of a transfer or a look-up
 	Sweep       time.Duration // how often lanes with due work are looked for
+	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
 }
 
 // App is the gateway. It runs once.
@@ -155,7 +156,7 @@ func isLoopback(address string) bool {
 
 // build makes the parts of an event's way, joined by the job queue.
 func (a *App) build(ctx context.Context) (err error) {
-	if a.jobs, err = newJobs(ctx, a.store, a.o.Logger); err != nil {
+	if a.jobs, err = newJobs(ctx, a.store, a.o.Pace.DeadAfter, a.o.Logger); err != nil {
 		return err
 	}
 	if a.routing, err = routing.New(routing.Options{

@@ -95,6 +95,7 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 		Pace: app.Pace{
 			Reload: 50 * time.Millisecond, Poll: 20 * time.Millisecond, PortalPause: 100 * time.Millisecond,
 			RetryFirst: 50 * time.Millisecond, Sweep: 100 * time.Millisecond, SettleAfter: time.Second,
+			DeadAfter: 3 * time.Second,
 		},
 	}
 	t.Cleanup(func() {

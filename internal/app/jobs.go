@@ -24,12 +24,9 @@ import (
 	"docspace-router/internal/store"
 )
 
-const (
-	// heartbeat is how often a replica shows that it is alive.
-	heartbeat = 2 * time.Second
-	// deadAfter is how long a replica may be silent before its jobs are taken from it.
-	deadAfter = 15 * time.Second
-)
+// deadAfterDefault is how long a replica may be silent before its jobs are taken from it. It
+// shows itself seven times as often.
+const deadAfterDefault = 15 * time.Second
 
 // jobs is the job queue, in the gateway's own database. Each portal has queues of its own, so
 // that the jobs of one that does not answer cannot keep the others' from being worked.
@@ -40,15 +37,20 @@ type jobs struct {
 	id      string // of this process among its replicas
 	log     *slog.Logger
 
+	deadAfter time.Duration
+
 	mu     sync.Mutex // guards queues
 	queues map[string]bool
 }
 
 // newJobs brings the queue's tables up to date and hands back the jobs that a crash left
 // running.
-func newJobs(ctx context.Context, s *store.Store, logger *slog.Logger) (*jobs, error) {
+func newJobs(ctx context.Context, s *store.Store, deadAfter time.Duration, logger *slog.Logger) (*jobs, error) {
+	if deadAfter == 0 {
+		deadAfter = deadAfterDefault
+	}
 	j := &jobs{
-		store: s, workers: river.NewWorkers(), id: uuid.NewString(), log: logger.With("component", "jobs"), queues: map[string]bool{},
+		store: s, workers: river.NewWorkers(), id: uuid.NewString(), log: logger.With("component", "jobs"), queues: map[string]bool{}, deadAfter: deadAfter,
 	}
 	var err error
 	if s.Kind() == store.PostgreSQL {
@@ -77,7 +79,7 @@ func (j *jobs) open(ctx context.Context, driver riverdriver.Driver[*sql.Tx]) err
 	if err := j.store.Beat(ctx, j.id); err != nil {
 		return err
 	}
-	if err := j.store.HandBackJobs(ctx, deadAfter); err != nil {
+	if err := j.store.HandBackJobs(ctx, j.deadAfter); err != nil {
 		return err
 	}
 	j.client, err = river.NewClient(driver, &river.Config{
@@ -166,7 +168,7 @@ func (j *jobs) sweep(ctx context.Context) error {
 // keepAlive shows that this process lives, and takes over the jobs of those that do not, until
 // ctx ends.
 func (j *jobs) keepAlive(ctx context.Context) error {
-	ticker := time.NewTicker(heartbeat)
+	ticker := time.NewTicker(j.deadAfter / 7)
 	defer ticker.Stop()
 	for {
 		select {
@@ -176,7 +178,7 @@ func (j *jobs) keepAlive(ctx context.Context) error {
 		}
 		err := j.store.Beat(ctx, j.id)
 		if err == nil {
-			err = j.store.HandBackJobs(ctx, deadAfter)
+			err = j.store.HandBackJobs(ctx, j.deadAfter)
 		}
 		if err != nil && ctx.Err() == nil {
 			j.log.Error("replicas not looked after", "err", err)

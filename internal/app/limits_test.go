@@ -23,13 +23,14 @@ func TestAForbiddenDestinationCostsAHandfulOfWrites(t *testing.T) {
 	for name, role := range map[string]portalsim.Access{"may only read": portalsim.Read, "may not even open it": portalsim.NoAccess} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulate(t, deskOptions{}, func(d *desk) {
+			const files = 1000
+			simulate(t, deskOptions{dispatch: dispatch.Options{SweepEvery: 30 * time.Second}}, func(d *desk) {
 				d.portal.SetMember(d.dest, d.robot, role)
-				want := d.uploads(1000)
+				want := d.uploads(files)
 				d.start()
-				d.wait(2 * time.Hour)
+				d.wait(30 * time.Minute)
 				if n := d.portal.Calls().Transfers(); n > 3 {
-					t.Errorf("%d write calls within two hours, want at most 3", n)
+					t.Errorf("%d write calls within half an hour, want at most 3", n)
 				}
 				for _, tr := range d.transfers() {
 					if tr.State != event.Queued || !strings.Contains(tr.Reason, "the gateway's account may not") || tr.Attempts > 20 {
@@ -54,13 +55,13 @@ func TestRefusalsFromBeforeThePortalCostFewWrites(t *testing.T) {
 			t.Parallel()
 			simulate(t, deskOptions{}, func(d *desk) {
 				release := d.portal.Inject(portalsim.Fault{Kind: portalsim.Refuse, Status: status, Path: put, Method: http.MethodPut})
-				want := d.uploads(50)
+				want := d.uploads(10)
 				d.start()
-				d.wait(3 * time.Hour)
-				if n := d.portal.Calls().Transfers(); n > 200 {
-					t.Errorf("%d write calls within three hours, want at most 200", n)
+				d.wait(time.Hour)
+				if n := d.portal.Calls().Transfers(); n > 70 {
+					t.Errorf("%d write calls within an hour, want at most 70", n)
 				}
-				d.wantStates(map[event.State]int{event.Queued: 50})
+				d.wantStates(map[event.State]int{event.Queued: 10})
 				release()
 				d.rest(time.Hour)
 				d.wantTitles(want...)
@@ -187,7 +188,7 @@ func mostWithin(at []time.Time, period time.Duration) (most int) {
 // kinds, and reopens the database now and then.
 func TestNoDayTakesMoreThanItsBudget(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for _, writes := range []int{1, 2, 30} {
 			random := rand.New(rand.NewPCG(seed, uint64(writes)))
 			var mu sync.Mutex
@@ -290,13 +291,13 @@ func TestAPortalThatIsDownAgesNoTransfer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulate(t, deskOptions{dispatch: dispatch.Options{SweepEvery: 10 * time.Minute, PortalPause: 10 * time.Minute}}, func(d *desk) {
+			simulate(t, deskOptions{dispatch: dispatch.Options{SweepEvery: 30 * time.Minute, PortalPause: 30 * time.Minute}}, func(d *desk) {
 				release := d.portal.Inject(down)
 				want := d.uploads(5)
 				d.start()
 				d.wait(40 * time.Hour)
 				release()
-				d.rest(time.Hour)
+				d.rest(2 * time.Hour)
 				d.wantTitles(want...)
 				d.wantStates(map[event.State]int{event.Done: 5})
 			})

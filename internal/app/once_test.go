@@ -164,28 +164,37 @@ func closeDestination(d *desk) {
 	d.portal.SetMember(d.dest, d.robot, portalsim.RoomManager)
 }
 
+// TestTheSecondOfTwoSameNamedOverwritesArrives sends the second file while the first one's copy
+// is young enough to be taken for it.
 func TestTheSecondOfTwoSameNamedOverwritesArrives(t *testing.T) {
 	t.Parallel()
-	for _, action := range []event.Action{event.Copy, event.Move} {
-		t.Run(string(action), func(t *testing.T) {
-			t.Parallel()
-			simulate(t, deskOptions{}, func(d *desk) {
-				d.action, d.conflict = action, event.Overwrite
-				below := d.portal.AddFolder(d.room, "B", d.client)
-				d.portal.Inject(portalsim.Fault{Kind: portalsim.Reset, Path: put, Method: http.MethodPut, After: 1, Times: 1})
-				d.start()
-				d.upload("x.pdf", 1)
-				d.rest(time.Minute)
-				id := d.portal.Upload(below, "x.pdf", 2, d.client)
-				d.transfer(event.File, id, "x.pdf", d.now())
-				d.rest(time.Hour)
-				d.wantTitles("x.pdf")
-				if e := d.portal.List(d.dest)[0]; e.Size != 2 || e.Version != 2 {
-					t.Errorf("the destination holds version %d of %d bytes, want version 2 of 2", e.Version, e.Size)
-				}
-				d.wantStates(map[event.State]int{event.Done: 2})
+	for name, fault := range map[string]portalsim.FaultKind{"not accepted": portalsim.Reset, "answer lost": portalsim.LoseAnswer} {
+		for _, action := range []event.Action{event.Copy, event.Move} {
+			t.Run(fmt.Sprint(action, ", ", name), func(t *testing.T) {
+				t.Parallel()
+				simulate(t, deskOptions{dispatch: dispatch.Options{SweepEvery: 100 * time.Millisecond}}, func(d *desk) {
+					d.action, d.conflict = action, event.Overwrite
+					below := d.portal.AddFolder(d.room, "B", d.client)
+					d.portal.Inject(portalsim.Fault{Kind: fault, Path: put, Method: http.MethodPut, After: 1, Times: 1})
+					d.start()
+					d.upload("x.pdf", 1)
+					for d.open() > 0 {
+						d.wait(100 * time.Millisecond)
+					}
+					id := d.portal.Upload(below, "x.pdf", 2, d.client)
+					d.transfer(event.File, id, "x.pdf", d.now())
+					d.rest(time.Hour)
+					d.wantTitles("x.pdf")
+					if e := d.portal.List(d.dest)[0]; e.Size != 2 || e.Version != 2 {
+						t.Errorf("the destination holds version %d of %d bytes, want version 2 of 2", e.Version, e.Size)
+					}
+					if n := len(d.portal.Operations()); n != 2 {
+						t.Errorf("%d operations were started, want 2", n)
+					}
+					d.wantStates(map[event.State]int{event.Done: 2})
+				})
 			})
-		})
+		}
 	}
 }
 
@@ -244,7 +253,7 @@ func TestAFolderIsDoneWhenAllOfItIsThere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const files = 120
+			const files = 160
 			o := deskOptions{portal: portalsim.Options{Timings: portalsim.Timings{ItemDuration: time.Second}}}
 			simulate(t, o, func(d *desk) {
 				d.portal.Inject(portalsim.Fault{Kind: portalsim.LoseAnswer, Path: put, Times: 1})
@@ -262,10 +271,20 @@ func TestAFolderIsDoneWhenAllOfItIsThere(t *testing.T) {
 					if d.only().State == event.Done && len(tree) < files+2 {
 						t.Fatalf("done with %d of %d entries in the destination", len(tree), files+2)
 					}
-					d.wait(2 * time.Second)
+					switch {
+					case len(tree) < files-10:
+						d.wait(5 * time.Second)
+					case changed:
+						d.wait(time.Second)
+					default:
+						d.wait(20 * time.Millisecond) // so that the gateway does not look in between
+					}
 				}
 				d.wantTitles("Project")
 				d.wantCalls(1)
+				if n := len(d.portal.Tree(d.dest)); n != files+2 {
+					t.Errorf("%d entries in the destination, want %d", n, files+2)
+				}
 				if tr := d.only(); tr.State != event.Done {
 					t.Errorf("the transfer is %s (%q), want done", tr.State, tr.Reason)
 				}

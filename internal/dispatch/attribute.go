@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"docspace-router/internal/docspace"
@@ -20,6 +21,7 @@ type entry struct {
 	version          int
 	size             int64 // bytes
 	partial          bool  // a copied folder that lacks something of its source
+	holds            int   // of a copied folder: how many entries of its source it has, at any depth
 }
 
 func fileEntry(f docspace.File) entry {
@@ -81,7 +83,8 @@ func entriesOf(o docspace.Operation, model store.Transfer) []entry {
 		}
 	}
 	for _, e := range all {
-		if e.id != model.Destination && (e.parent == "" || e.parent == model.Destination) {
+		itself := model.Kind == event.Folder && e.id == model.Destination // files are numbered apart
+		if !itself && (e.parent == "" || e.parent == model.Destination) {
 			made = append(made, e)
 		}
 	}
@@ -120,6 +123,11 @@ func attribute(transfers []store.Transfer, entries []entry) map[int64]entry {
 		if !same {
 			var ok bool
 			if t, ok = byTitle[titleKey(transfers[0].Kind, e.title)]; !ok {
+				continue
+			}
+			// Only a duplicate is given a counter: an entry with another title than the source's
+			// was made by another operation.
+			if t.Conflict != event.Duplicate && !strings.EqualFold(t.Title, e.title) {
 				continue
 			}
 		}

@@ -266,8 +266,10 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 // recheck asks whether the destination of a held lane takes anything by now. Asking is a read;
 // sending another batch only to have it refused would be a write.
 func (d *Dispatcher) recheck(ctx context.Context, portal Portal, lane string) (next step, held bool, err error) {
-	// The next batch is looked at, not sent: it costs nothing of the budget.
-	op, _, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{Limit: d.o.BatchMax, Fit: newBatch()})
+	// What waits is looked at, not sent: it costs nothing of the budget, and all of it is told
+	// the reason.
+	const many = 2000
+	op, _, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{Limit: many, Fit: func(store.Transfer) bool { return true }})
 	if err != nil || op == nil {
 		return step{idle: op == nil}, true, err
 	}
@@ -277,6 +279,7 @@ func (d *Dispatcher) recheck(ctx context.Context, portal Portal, lane string) (n
 		_, err := d.settled(ctx, op, requeueAll(op.Transfers, store.Outcome{Reason: "the destination takes files again", Unsent: true}, keepLimit), "")
 		return step{}, false, err
 	}
+	trouble.Unsent = true
 	_, err = d.settled(ctx, op, sameForAll(op.Transfers, trouble, d.retryOrFail), trouble.Reason)
 	return step{wait: d.holds.hold(lane, d.o.HoldFirst, holdMax, d.o.Now())}, true, err
 }
@@ -285,5 +288,5 @@ func (d *Dispatcher) recheck(ctx context.Context, portal Portal, lane string) (n
 // and there is nobody to send them to.
 func (d *Dispatcher) noPortal(name string) step {
 	d.log.Warn("transfers held", "portal", name, "reason", "the portal is not in the rules file any more")
-	return step{wait: time.Minute}
+	return step{wait: min(6*d.o.PortalPause, time.Minute)}
 }

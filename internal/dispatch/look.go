@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,6 +71,9 @@ func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.
 // gateway's account has made since they were first sent, and that are not yet known as the
 // result of another transfer.
 func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
+	if err := d.rivals(ctx, op, transfers); err != nil {
+		return nil, err
+	}
 	self, err := portal.Self(ctx)
 	if err != nil && !docspace.IsForbidden(err) && !docspace.IsCredentials(err) {
 		return nil, fmt.Errorf("find out the gateway's own account: %w", err)
@@ -85,15 +89,17 @@ func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store
 	if err != nil {
 		return nil, err
 	}
-	known, err := d.o.Store.KnownResults(ctx, op.Portal, slices.Collect(maps.Keys(ids(recent))))
+	known, err := d.o.Store.KnownResults(ctx, op.Portal, transfers[0].Kind, slices.Collect(maps.Keys(ids(recent))))
 	if err != nil {
 		return nil, err
 	}
 	var free []entry
 	for _, e := range recent {
 		version, taken := known[e.id]
+		// A file that is overwritten is rightly the result of several transfers.
+		newer := transfers[0].Conflict == event.Overwrite && e.version > version
 		switch {
-		case used[e.id], taken && e.version <= version:
+		case used[e.id], taken && !newer:
 		case !e.madeBy(self.ID, transfers[0]):
 		default:
 			free = append(free, e)
@@ -104,16 +110,32 @@ func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store
 		merge(credit, attributeRenamed(ctx, portal, without(transfers, credit), leftOver(free, credit)))
 	}
 	if transfers[0].Kind == event.Folder && transfers[0].Action == event.Copy {
-		for _, t := range transfers {
-			if e, ok := credit[t.ID]; ok {
-				if e.partial, err = differ(ctx, portal, t.EntryID, e.id); err != nil {
-					return nil, err
-				}
-				credit[t.ID] = e
-			}
+		if err := d.inspect(ctx, portal, op, transfers, credit); err != nil {
+			return nil, err
 		}
 	}
 	return credit, nil
+}
+
+// errRivals says that older operations of other lanes put the same titles into the same
+// destination, and must be settled first.
+var errRivals = errors.New("another lane is sending the same title to the same folder")
+
+func (d *Dispatcher) rivals(ctx context.Context, op *store.Operation, transfers []store.Transfer) error {
+	titles, err := d.o.Store.RivalTitles(ctx, op, transfers[0].Kind, transfers[0].Destination)
+	if err != nil {
+		return err
+	}
+	theirs := make(map[string]bool, len(titles))
+	for _, title := range titles {
+		theirs[titleKey(transfers[0].Kind, title)] = true
+	}
+	for _, t := range transfers {
+		if theirs[titleKey(t.Kind, t.Title)] {
+			return errRivals
+		}
+	}
+	return nil
 }
 
 // recentEntries lists what was made, or with overwrite changed, in a transfer's destination
@@ -156,48 +178,83 @@ func titlesIn(ctx context.Context, portal Portal, t store.Transfer) (map[string]
 	return titles, err
 }
 
-// differ reports whether a copied folder lacks anything of its source, at any depth.
-func differ(ctx context.Context, portal Portal, source, copied event.ID) (bool, error) {
+// inspect compares copied folders with their sources: that a folder is there does not prove
+// that all of it is.
+func (d *Dispatcher) inspect(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, credit map[int64]entry) error {
+	// What came into the source later is no part of the copy.
+	until := op.StartedAt.Add(portal.ClockOffset())
+	for _, t := range transfers {
+		e, ok := credit[t.ID]
+		if !ok {
+			continue
+		}
+		var err error
+		if e.holds, e.partial, err = compare(ctx, portal, t.EntryID, e.id, until); err != nil {
+			return err
+		}
+		credit[t.ID] = e
+	}
+	return nil
+}
+
+// compare counts what a copied folder has of its source, at any depth, and reports whether it
+// lacks anything that was in the source at a moment. A source that is gone cannot be compared.
+func compare(ctx context.Context, portal Portal, source, copied event.ID, at time.Time) (holds int, lacks bool, err error) {
 	type listing struct {
 		files   map[string]int
-		folders map[string]event.ID
+		folders map[string][]event.ID
 	}
-	list := func(folder event.ID) (listing, error) {
-		l := listing{map[string]int{}, map[string]event.ID{}}
+	list := func(folder event.ID, until time.Time) (listing, error) {
+		l := listing{map[string]int{}, map[string][]event.ID{}}
 		err := pages(ctx, portal, folder, docspace.ByTitle, func(page docspace.Contents) bool {
 			for _, f := range page.Files {
-				l.files[strings.ToLower(f.Title)]++
+				if until.IsZero() || !f.Created.After(until) {
+					l.files[titleKey(event.File, f.Title)]++
+				}
 			}
 			for _, f := range page.Folders {
-				l.folders[strings.ToLower(f.Title)] = f.ID
+				if until.IsZero() || !f.Created.After(until) {
+					key := titleKey(event.Folder, f.Title)
+					l.folders[key] = append(l.folders[key], f.ID)
+				}
 			}
 			return true
 		})
 		return l, err
 	}
-	want, err := list(source)
-	if err != nil {
-		return false, err
+	want, err := list(source, at)
+	if docspace.IsGone(err) {
+		return 0, false, nil
 	}
-	got, err := list(copied)
 	if err != nil {
-		return false, err
+		return 0, false, err
+	}
+	got, err := list(copied, time.Time{})
+	if docspace.IsGone(err) {
+		return 0, true, nil
+	}
+	if err != nil {
+		return 0, false, err
 	}
 	for title, n := range want.files {
-		if got.files[title] < n {
-			return true, nil
-		}
+		holds += min(n, got.files[title])
+		lacks = lacks || got.files[title] < n
 	}
-	for title, id := range want.folders {
-		below, ok := got.folders[title]
-		if !ok {
-			return true, nil
+	for title, folders := range want.folders {
+		below := got.folders[title]
+		holds += min(len(folders), len(below))
+		lacks = lacks || len(below) < len(folders)
+		if len(folders) > 1 || len(below) == 0 {
+			continue // of several with one title nobody knows which became which
 		}
-		if lacks, err := differ(ctx, portal, id, below); lacks || err != nil {
-			return lacks, err
+		n, lacksBelow, err := compare(ctx, portal, folders[0], below[0], at)
+		if err != nil {
+			return 0, false, err
 		}
+		holds += n
+		lacks = lacks || lacksBelow
 	}
-	return false, nil
+	return holds, lacks, nil
 }
 
 // pages reads a folder page by page, newest first or by title, until there is no more or

@@ -104,16 +104,24 @@ func (d *Dispatcher) beforeResending(ctx context.Context, portal Portal, op *sto
 // refused settles an operation that the portal did not take: DocSpace checks every id before
 // it queues anything, so that nothing was done.
 func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Operation, err error) (step, error) {
+	var status *docspace.StatusError
+	answered := errors.As(err, &status)
 	if pause, ok := d.portalTrouble(err); ok {
-		if after, limited := docspace.IsRateLimited(err); limited {
-			if after >= time.Minute {
-				// The day's writes are used up: no replica needs to ask again before.
-				if err := d.o.Store.PausePortal(ctx, op.Portal, d.o.Now().Add(after), "the portal's limit of writes per day is reached"); err != nil {
-					return step{}, err
-				}
+		after, limited := docspace.IsRateLimited(err)
+		if limited && after >= time.Minute {
+			// The day's writes are used up: no replica needs to ask again before.
+			if err := d.o.Store.PausePortal(ctx, op.Portal, d.o.Now().Add(after), "the portal's limit of writes per day is reached"); err != nil {
+				return step{}, err
 			}
+		}
+		switch {
+		case limited:
 			// Without Retry-After, which is the rule, one of the limits per minute was hit.
 			pause = d.holds.hold(op.Portal, pause, time.Minute, d.o.Now())
+		case answered:
+			// A maintenance page or a missing scope may stay for hours, and each call that meets
+			// it is one of the day's writes.
+			pause = d.holds.hold(op.Portal, pause, holdMax, d.o.Now())
 		}
 		again := requeueAll(op.Transfers, store.Outcome{Reason: err.Error(), Unsent: true}, keepLimit)
 		next, settleErr := d.settled(ctx, op, again, err.Error())
@@ -123,6 +131,7 @@ func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Opera
 		return step{wait: min(pause, time.Minute)}, nil
 	}
 	if outcome, lost := d.destinationTrouble(ctx, portal, op.Transfers[0]); lost {
+		outcome.Unsent = true
 		next, settleErr := d.settled(ctx, op, sameForAll(op.Transfers, outcome, d.retryOrFail), err.Error())
 		if settleErr != nil || outcome.State != event.Queued {
 			return next, settleErr
@@ -137,8 +146,7 @@ func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Opera
 			return d.settled(ctx, op, outcomes, err.Error())
 		}
 	}
-	var status *docspace.StatusError
-	if errors.As(err, &status) && status.StatusCode >= http.StatusInternalServerError && !gone(ctx, portal, op.Transfers[0]) {
+	if answered && status.StatusCode >= http.StatusInternalServerError && !gone(ctx, portal, op.Transfers[0]) {
 		// A vanished entry gives 500, and so may anything that broke after the queueing.
 		return d.lost(ctx, portal, op, err)
 	}
@@ -295,7 +303,7 @@ func requeueAll(transfers []store.Transfer, model store.Outcome, maxBatch func(s
 	return outcomes
 }
 
-// sameForAll gives transfers that nothing was done of the same outcome.
+// sameForAll gives transfers the same outcome, counted as an attempt.
 func sameForAll(transfers []store.Transfer, model store.Outcome, retry func(store.Transfer, string) store.Outcome) []store.Outcome {
 	outcomes := make([]store.Outcome, len(transfers))
 	for i, t := range transfers {
@@ -305,7 +313,7 @@ func sameForAll(transfers []store.Transfer, model store.Outcome, retry func(stor
 			outcomes[i] = model
 			outcomes[i].TransferID, outcomes[i].Attempted = t.ID, true
 		}
-		outcomes[i].Unsent = true
+		outcomes[i].Unsent = model.Unsent
 	}
 	return outcomes
 }

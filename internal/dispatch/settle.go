@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ func (d *Dispatcher) settle(ctx context.Context, portal Portal, op *store.Operat
 		return d.settled(ctx, op, nil, "")
 	}
 	if op.PortalID == "" {
-		return d.search(ctx, portal, op, "the gateway stopped before the portal's answer was known")
+		return d.search(ctx, portal, op, "the portal's answer was never received")
 	}
 	return d.follow(ctx, portal, op, until)
 }
@@ -66,12 +67,14 @@ func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.
 	if rest := without(op.Transfers, credit); len(rest) > 0 {
 		merge(credit, attributeRenamed(ctx, portal, rest, leftOver(results, credit)))
 	}
-	partial := ""
-	if answer.Error != "" && op.Transfers[0].Kind == event.Folder {
-		// That the folder is there does not prove that all of it is.
-		partial = answer.Error
+	if len(credit) > 0 && op.Transfers[0].Kind == event.Folder && op.Transfers[0].Action == event.Copy {
+		// The error of an entry within may have been erased by a later success, and an error that
+		// is told may concern another folder of the batch.
+		if err := d.inspect(ctx, portal, op, op.Transfers, credit); err != nil {
+			return d.cannotLook(ctx, op, err)
+		}
 	}
-	outcomes := creditOutcomes(op.Transfers, credit, partial)
+	outcomes := creditOutcomes(op.Transfers, credit, answer.Error)
 	missing := without(op.Transfers, credit)
 	if strangers := leftOver(results, credit); len(missing) > 0 && len(strangers) == len(missing) {
 		// As many entries came as are missing, and none of them is what was meant.
@@ -79,6 +82,16 @@ func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.
 	}
 	if err := d.account(ctx, op, outcomes); err != nil {
 		return step{}, err
+	}
+	if len(op.Transfers) > 0 && answer.Error == "" {
+		// Whatever lies there under a skipped title is somebody else's.
+		skipped, err := skippedOutcomes(ctx, portal, op.Transfers)
+		if err != nil {
+			return d.cannotLook(ctx, op, err)
+		}
+		if err := d.account(ctx, op, skipped); err != nil {
+			return step{}, err
+		}
 	}
 	if len(op.Transfers) == 0 {
 		return d.settled(ctx, op, nil, answer.Error)
@@ -124,8 +137,11 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 		return d.cannotLook(ctx, op, err)
 	}
 	whole := map[int64]entry{}
+	seen := 0 // signs of life that are not outcomes yet
 	for id, e := range found {
-		if !e.partial {
+		if e.partial {
+			seen += 1 + e.holds
+		} else {
 			whole[id] = e
 		}
 	}
@@ -135,8 +151,8 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 	if len(op.Transfers) == 0 {
 		return d.settled(ctx, op, nil, problem)
 	}
-	if len(op.Transfers) < before || len(found)-len(whole) > op.Seen {
-		if err := d.o.Store.MarkSeen(ctx, op, len(found)-len(whole)); err != nil {
+	if len(op.Transfers) < before || seen > op.Seen {
+		if err := d.o.Store.MarkSeen(ctx, op, seen); err != nil {
 			return step{}, err
 		}
 	}
@@ -193,23 +209,38 @@ func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Oper
 	if outcome, lost := d.destinationTrouble(ctx, portal, missing[0]); lost {
 		return d.settled(ctx, op, append(outcomes, sameForAll(missing, outcome, d.retryOrFail)...), problem)
 	}
-	var titles map[string]bool
-	if missing[0].Conflict == event.Skip {
-		// A skipped conflict leaves no trace but the missing entry.
-		var err error
-		if titles, err = titlesIn(ctx, portal, missing[0]); err != nil {
-			return d.cannotLook(ctx, op, err)
-		}
+	skipped, err := skippedOutcomes(ctx, portal, missing)
+	if err != nil {
+		return d.cannotLook(ctx, op, err)
 	}
+	outcomes = append(outcomes, skipped...)
 	for _, t := range missing {
-		if titles[strings.ToLower(t.Title)] {
-			outcomes = append(outcomes, store.Outcome{TransferID: t.ID, State: event.Skipped, Attempted: true,
-				Reason: "the destination already holds an entry of this title"})
+		if slices.ContainsFunc(skipped, func(o store.Outcome) bool { return o.TransferID == t.ID }) {
 			continue
 		}
 		outcomes = append(outcomes, d.unaccounted(ctx, portal, t, op.Size, len(missing), problem))
 	}
 	return d.settled(ctx, op, outcomes, problem)
+}
+
+// skippedOutcomes are the outcomes of transfers that DocSpace skipped because the destination
+// held their title: a skipped conflict leaves no trace but the missing entry.
+func skippedOutcomes(ctx context.Context, portal Portal, missing []store.Transfer) ([]store.Outcome, error) {
+	if missing[0].Conflict != event.Skip {
+		return nil, nil
+	}
+	titles, err := titlesIn(ctx, portal, missing[0])
+	if err != nil {
+		return nil, err
+	}
+	var outcomes []store.Outcome
+	for _, t := range missing {
+		if titles[strings.ToLower(t.Title)] {
+			outcomes = append(outcomes, store.Outcome{TransferID: t.ID, State: event.Skipped, Attempted: true,
+				Reason: "the destination already holds an entry of this title"})
+		}
+	}
+	return outcomes, nil
 }
 
 // unaccounted decides on a transfer of which nothing was found although its operation is
@@ -237,7 +268,7 @@ func creditOutcomes(transfers []store.Transfer, credit map[int64]entry, problem 
 			continue
 		}
 		o := store.Outcome{TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version}
-		if e.partial || problem != "" && t.Kind == event.Folder && t.Action == event.Copy {
+		if e.partial {
 			o.State, o.Reason = event.Failed, fmt.Sprintf("the folder was copied only in part, to %q (%s)", e.title, e.id)
 			if problem != "" {
 				o.Reason += ": " + problem

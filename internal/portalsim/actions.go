@@ -68,7 +68,7 @@ func (p *Portal) store(in *folder, title string, size int64, by UserID, isForm b
 
 // newVersion replaces a file's contents. Third-party storage keeps no history.
 func (p *Portal) newVersion(f *file, size int64, by UserID) {
-	f.size, f.modified = size, now()
+	f.size, f.modified = size, p.now()
 	if f.account == nil {
 		f.version++
 		f.modifiedBy = by
@@ -122,14 +122,14 @@ func (p *Portal) Rename(kind Kind, id ID, title string, by UserID) ID {
 	if kind == KindFile {
 		f := p.mustFile(id)
 		p.detachFile(f)
-		f.title, f.modified, f.modifiedBy = savedTitle(title), now(), by
+		f.title, f.modified, f.modifiedBy = savedTitle(title), p.now(), by
 		p.attachFile(f)
 		p.reID(f)
 		p.publishFile("file.updated", by, f)
 		return f.id
 	}
 	d := p.mustFolder(id)
-	d.title, d.modified, d.modifiedBy = cleanTitle(title), now(), by
+	d.title, d.modified, d.modifiedBy = cleanTitle(title), p.now(), by
 	p.publishFolder(d.prefix()+".updated", by, d)
 	return d.id
 }

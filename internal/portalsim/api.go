@@ -204,6 +204,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.wg.Add(1) // under the lock, so that Close cannot have stopped waiting
 	p.mu.Unlock()
 	defer p.wg.Done()
+	w.Header().Set("Date", p.clock().Format(http.TimeFormat))
 	p.router.ServeHTTP(w, r)
 }
 
@@ -278,7 +279,7 @@ func (p *Portal) authorise(c *call, e endpoint) error {
 	}
 	if c.key.valid() {
 		c.user = c.key.owner
-		c.key.lastUsed = now()
+		c.key.lastUsed = p.now()
 	}
 	switch {
 	case e.open:

@@ -97,7 +97,7 @@ func (p *Portal) postHook(c *call) (any, error) {
 	}
 	return p.hookDTO(p.putHook(&hook{
 		name: in.Name, url: in.URI, secret: *in.SecretKey, enabled: in.Enabled, ssl: in.SSL, triggers: in.Triggers,
-		target: in.target(), owner: c.user, modifiedBy: c.user, created: now(), modified: now(),
+		target: in.target(), owner: c.user, modifiedBy: c.user, created: p.now(), modified: p.now(),
 	})), nil
 }
 
@@ -125,7 +125,7 @@ func (p *Portal) putHookCall(c *call) (any, error) {
 	if in.SecretKey != nil && *in.SecretKey != "" {
 		h.secret = *in.SecretKey
 	}
-	h.modified, h.modifiedBy = now(), c.user
+	h.modified, h.modifiedBy = p.now(), c.user
 	return p.hookDTO(h), nil
 }
 
@@ -146,7 +146,7 @@ func (p *Portal) enableHook(c *call) (any, error) {
 	if h, err = p.ownHook(c, in.ID); err != nil {
 		return nil, err
 	}
-	h.enabled, h.modified, h.modifiedBy = in.Enabled, now(), c.user
+	h.enabled, h.modified, h.modifiedBy = in.Enabled, p.now(), c.user
 	return p.hookDTO(h), nil
 }
 

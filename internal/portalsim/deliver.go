@@ -153,7 +153,7 @@ func (p *Portal) attempt(r *row, to target) attempt {
 	if r.attempts > 0 {
 		previous := r.sends[len(r.sends)-1]
 		r.retry = retryInfo{
-			count: r.attempts, on: now(), failureOn: previous.At.Truncate(time.Second),
+			count: r.attempts, on: p.now(), failureOn: previous.At.Truncate(time.Second),
 			failure: previous.Failure, lastGoodOn: to.lastSuccess,
 		}
 		if p.opts.Generation == 4 && r.attempts == 1 {
@@ -290,7 +290,7 @@ func (p *Portal) recordAttempt(r *row, a attempt) {
 		r.status, r.delivered = a.status, time.Now().UTC()
 		r.response, r.respHeaders = a.response, a.headers
 		if h != nil {
-			h.lastSuccess = now()
+			h.lastSuccess = p.now()
 		}
 		return
 	}
@@ -305,8 +305,8 @@ func (p *Portal) recordAttempt(r *row, a attempt) {
 	if since.IsZero() {
 		since = h.created
 	}
-	h.lastFailure, h.lastFailureContent = now(), a.failure
-	if !a.timeout && now().Sub(since) > p.opts.Timings.TrustedPeriod {
+	h.lastFailure, h.lastFailureContent = p.now(), a.failure
+	if !a.timeout && p.now().Sub(since) > p.opts.Timings.TrustedPeriod {
 		h.enabled = false
 	}
 }

@@ -324,7 +324,7 @@ func (p *Portal) forgetFileID(id ID) {
 }
 
 func (p *Portal) addSection(title string, kind int, by UserID) ID {
-	d := &folder{id: p.newFolderID(), title: title, kind: kind, createdBy: by, modifiedBy: by, created: now(), modified: now()}
+	d := &folder{id: p.newFolderID(), title: title, kind: kind, createdBy: by, modifiedBy: by, created: p.now(), modified: p.now()}
 	p.attachFolder(d)
 	return d.id
 }
@@ -335,7 +335,7 @@ func (p *Portal) putFile(in *folder, f *file) *file {
 	f.account = in.account
 	f.version = max(f.version, 1)
 	if f.created.IsZero() {
-		f.created = now()
+		f.created = p.now()
 	}
 	if f.modified.IsZero() {
 		f.modified = f.created
@@ -357,7 +357,7 @@ func (p *Portal) putFile(in *folder, f *file) *file {
 
 // putFolder stores a new folder in another.
 func (p *Portal) putFolder(in *folder, title string, by UserID) *folder {
-	d := &folder{parent: in.id, title: title, createdBy: by, modifiedBy: by, created: now(), modified: now(), account: in.account}
+	d := &folder{parent: in.id, title: title, createdBy: by, modifiedBy: by, created: p.now(), modified: p.now(), account: in.account}
 	if in.account != nil {
 		d.createdBy, d.modifiedBy = in.account.owner, in.account.owner
 		d.id = p.accountID(in, title)

@@ -64,7 +64,7 @@ type subject struct {
 // payload is built now, from the entry as it is now; nothing later changes it.
 func (p *Portal) publish(trigger string, actor UserID, s subject) {
 	bit := triggerBit(trigger)
-	at := now()
+	at := p.now()
 	for _, h := range p.sortedHooks() {
 		if !h.enabled || h.triggers != 0 && h.triggers&bit == 0 {
 			continue

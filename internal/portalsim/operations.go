@@ -95,7 +95,7 @@ func (p *Portal) startOperation(op *operation) {
 	if !op.plan.lose {
 		p.operations[op.id] = op
 	} else if !op.plan.loseRan {
-		op.cancelled, op.ended = true, now()
+		op.cancelled, op.ended = true, p.now()
 		close(op.dropped)
 		close(op.done)
 		return
@@ -136,7 +136,7 @@ func (p *Portal) runOperation(op *operation) {
 		p.unfold(op)
 		if len(op.files)+len(op.folders) == 0 {
 			// Nothing to do: the task completes, but never says that it finished.
-			op.status, op.ended = statusCompleted, now()
+			op.status, op.ended = statusCompleted, p.now()
 			return
 		}
 	}
@@ -281,7 +281,7 @@ func (p *Portal) tick(op *operation) bool {
 // finish ends an operation. Of a call with files and folders the files' results overwrite
 // the folders'. Without hold the result is thrown away at once.
 func (p *Portal) finish(op *operation) {
-	op.ended, op.updated = now(), time.Now()
+	op.ended, op.updated = p.now(), time.Now()
 	if op.plan.loseError {
 		op.err = ""
 	}
@@ -305,7 +305,7 @@ func (p *Portal) drop(op *operation) {
 		op.cancelled = true
 		close(op.dropped)
 		if op.status == statusCreated {
-			op.ended = now() // it never starts
+			op.ended = p.now() // it never starts
 		}
 	}
 }

@@ -76,7 +76,7 @@ func (p *Portal) addUser(u User) *User {
 	if u.FirstName == "" && u.LastName == "" {
 		u.FirstName, u.LastName, _ = strings.Cut(u.DisplayName, " ")
 	}
-	u.created, u.lastChanged = now(), now()
+	u.created, u.lastChanged = p.now(), p.now()
 	p.people[u.ID] = &u
 	p.myDocuments[u.ID] = p.addSection("My documents", typeDocuments, u.ID)
 	p.trash[u.ID] = p.addSection("Trash", typeTrash, u.ID)
@@ -99,7 +99,7 @@ func (p *Portal) AddKey(user UserID, scopes ...string) (key string) {
 	var secret [32]byte
 	_, _ = p.rng.Read(secret[:])
 	key = "sk-" + hex.EncodeToString(secret[:])
-	p.keys[key] = &apiKey{id: p.newGUID(), key: key, name: "key", owner: user, scopes: scopes, created: now()}
+	p.keys[key] = &apiKey{id: p.newGUID(), key: key, name: "key", owner: user, scopes: scopes, created: p.now()}
 	return key
 }
 

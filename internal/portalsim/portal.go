@@ -44,6 +44,9 @@ type Options struct {
 	Seed uint64
 	// UTCOffset is the portal's time zone; API answers carry local time. Default UTC.
 	UTCOffset time.Duration
+	// ClockSkew is how far the portal's clock is ahead; negative: behind. It shows in dates of
+	// entries and deliveries and in the Date header of answers.
+	ClockSkew time.Duration
 	// BaseURL is used for links in answers and bodies. Default https://portal.example.com;
 	// Start replaces it by the address it listens on.
 	BaseURL string
@@ -323,7 +326,10 @@ func (p *Portal) newGUID() string {
 }
 
 // now is the time as the portal's database keeps it: whole seconds.
-func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
+func (p *Portal) now() time.Time { return p.clock().Truncate(time.Second) }
+
+// clock is what the portal's clock shows.
+func (p *Portal) clock() time.Time { return time.Now().UTC().Add(p.opts.ClockSkew) }
 
 // wait blocks for d, or until the portal closes: then it reports false.
 func (p *Portal) wait(d time.Duration) bool {

@@ -51,7 +51,7 @@ func (p *Portal) AddFile(parent ID, f File) ID {
 	if f.By == "" {
 		f.By = SystemUser
 	}
-	created := now()
+	created := p.now()
 	if !f.Created.IsZero() {
 		created = f.Created.UTC()
 	}

@@ -60,7 +60,7 @@ func (p *Portal) AddThirdPartyRoom(r Room, t ThirdParty) ID {
 		a := &account{provider: t.Provider, number: t.Account, owner: t.Owner, root: root}
 		top = &folder{
 			id: root, parent: p.rooms, title: providerKeys[t.Provider], account: a,
-			createdBy: t.Owner, modifiedBy: t.Owner, created: now(), modified: now(),
+			createdBy: t.Owner, modifiedBy: t.Owner, created: p.now(), modified: p.now(),
 		}
 		p.attachFolder(top)
 	}

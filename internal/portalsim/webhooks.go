@@ -110,7 +110,7 @@ func (p *Portal) AddWebhook(w Webhook) int {
 	if w.Owner == "" {
 		w.Owner = SystemUser
 	}
-	created := now()
+	created := p.now()
 	if !w.Created.IsZero() {
 		created = w.Created.UTC()
 	}
@@ -155,7 +155,7 @@ func (h *hook) snapshot(kind string) object {
 // addRow logs a delivery and queues it.
 func (p *Portal) addRow(r *row) {
 	r.id = len(p.rows) + 1
-	r.logged = now()
+	r.logged = p.now()
 	r.body = r.render(0)
 	p.rows = append(p.rows, r)
 	p.enqueue(r)

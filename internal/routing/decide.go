@@ -23,7 +23,8 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	r.locator.observe(pending.Portal, ev)
 
-	if _, ok := snap.Portal(pending.Portal); !ok {
+	portal, ok := snap.Portal(pending.Portal)
+	if !ok {
 		// It may have been taken out by mistake or renamed; its events wait for it.
 		return store.Decision{EventID: pending.ID, State: event.EventPending,
 			Reason: fmt.Sprintf("portal %s is not in the rules file any more", pending.Portal)}
@@ -33,8 +34,11 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	if err := r.locator.Complete(ctx, snap, &facts); err != nil {
 		return r.undecided(d, pending, err)
 	}
+	happened := pending.HappenedAt
 	if facts.Event.CreatedOn.IsZero() {
-		facts.Event.CreatedOn = pending.HappenedAt
+		// Dates are the portal's, as those of entries are, with which this one is compared.
+		happened = happened.Add(portal.ClockOffset())
+		facts.Event.CreatedOn = happened
 	}
 	result := snap.Rules.Match(&facts)
 
@@ -53,14 +57,19 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		notes = append(notes, fmt.Sprintf("rule %s: %s", e.Rule, e.Text))
 	}
 	for _, m := range result.Matches {
-		if m.Destination == facts.Event.Entry.ParentID {
+		entry := facts.Event.Entry
+		switch {
+		case m.Destination == entry.ParentID:
 			notes = append(notes, fmt.Sprintf("rule %s: it already lies in folder %s", m.Rule, m.Destination))
+			continue
+		case entry.Kind == event.Folder && m.Destination == entry.ID:
+			notes = append(notes, fmt.Sprintf("rule %s: it is the destination itself", m.Rule))
 			continue
 		}
 		d.Transfers = append(d.Transfers, store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict,
 			Entry: facts.Event.Entry, Destination: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID,
-			HappenedAt: pending.HappenedAt,
+			HappenedAt: happened,
 		})
 	}
 	if len(result.Matches) > 0 && len(d.Transfers) == 0 {
@@ -94,7 +103,11 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	if echoes(f.Event.Trigger) {
 		self, err := l.selfID(ctx, f.Portal, portal)
 		if err != nil {
-			return fmt.Errorf("find out the gateway's own account: %w", err)
+			hint := ""
+			if docspace.IsCredentials(err) {
+				hint = " (the API key needs the scope accounts.self:read)"
+			}
+			return fmt.Errorf("find out the gateway's own account, to tell its work from people's%s: %w", hint, err)
 		}
 		if f.Event.CreatedBy == self {
 			return ErrOwnEvent

@@ -22,6 +22,8 @@ type Portal interface {
 	File(ctx context.Context, id event.ID) (docspace.File, error)
 	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
 	Room(ctx context.Context, id event.ID) (docspace.Folder, error)
+	// ClockOffset is how far the portal's clock is ahead of ours.
+	ClockOffset() time.Duration
 }
 
 // place is a folder or room of one portal.

@@ -87,22 +87,18 @@ type ClaimOptions struct {
 func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Operation, wait time.Duration, err error) {
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		now := s.now()
-		due := func(limit int) ([]Transfer, error) {
-			return queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
-				WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`, lane, millis(now), limit)
-		}
-		first, err := due(1)
-		if err != nil || len(first) == 0 {
+		portal, err := queryColumn[string](ctx, tx, `SELECT portal FROM transfers
+			WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 LIMIT 1`, lane, millis(now))
+		if err != nil || len(portal) == 0 {
 			return err
 		}
-		if wait, err = takeWrite(ctx, tx, first[0].Portal, lane, o.Budget, now); err != nil || wait > 0 {
+		if wait, err = takeWrite(ctx, tx, portal[0], lane, o.Budget, now); err != nil || wait > 0 {
 			return err
 		}
-		queued, err := due(o.Limit * claimWindow)
+		taken, err := choose(ctx, tx, lane, o, now)
 		if err != nil {
 			return err
 		}
-		taken := choose(queued, o.Limit, o.Fit)
 		if len(taken) == 0 {
 			return errNothingFits // which gives the write back
 		}
@@ -138,21 +134,30 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 
 var errNothingFits = errors.New("no transfer fits")
 
-func choose(queued []Transfer, limit int, fit func(Transfer) bool) []Transfer {
-	var taken []Transfer
-	for _, t := range queued {
-		if t.MaxBatch > 0 && t.MaxBatch <= len(taken) || !fit(t) {
+// choose reads the lane's due transfers, oldest first, until a batch is full.
+func choose(ctx context.Context, tx *sql.Tx, lane string, o ClaimOptions, now time.Time) (taken []Transfer, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT `+transferColumns+` FROM transfers
+		WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`,
+		lane, millis(now), o.Limit*claimWindow)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	limit := o.Limit
+	for len(taken) < limit && rows.Next() {
+		t, err := scanTransfer(rows)
+		if err != nil {
+			return nil, err
+		}
+		if t.MaxBatch > 0 && t.MaxBatch <= len(taken) || !o.Fit(t) {
 			continue
 		}
 		taken = append(taken, t)
 		if t.MaxBatch > 0 {
 			limit = min(limit, t.MaxBatch)
 		}
-		if len(taken) >= limit {
-			break
-		}
 	}
-	return taken
+	return taken, rows.Err()
 }
 
 // MarkRunning stores the portal's id of an operation.
@@ -240,9 +245,9 @@ func (s *Store) saveOutcomes(ctx context.Context, tx *sql.Tx, op *Operation, out
 	return s.unblockMoves(ctx, tx, ended, now)
 }
 
-// KnownResults returns those of the portal's entries that are already known as the result of a
-// transfer, with the newest version known of each, so that nothing is credited twice.
-func (s *Store) KnownResults(ctx context.Context, portal string, ids []event.ID) (map[event.ID]int, error) {
+// KnownResults returns those of the portal's entries of a kind that are already known as the
+// result of a transfer, with the newest version known of each, so that nothing is credited twice.
+func (s *Store) KnownResults(ctx context.Context, portal string, kind event.Kind, ids []event.ID) (map[event.ID]int, error) {
 	known := map[event.ID]int{}
 	err := inChunks(ids, 500, func(chunk []event.ID) error {
 		type result struct {
@@ -252,8 +257,8 @@ func (s *Store) KnownResults(ctx context.Context, portal string, ids []event.ID)
 		found, err := queryAll(ctx, s.read, func(rows *sql.Rows) (r result, err error) {
 			err = rows.Scan(&r.id, &r.version)
 			return r, err
-		}, `SELECT result_id, max(result_version) FROM transfers WHERE portal = $1 AND result_id <> ''
-			AND result_id IN `+placeholders(2, len(chunk))+` GROUP BY result_id`, append([]any{portal}, anys(chunk)...)...)
+		}, `SELECT result_id, max(result_version) FROM transfers WHERE portal = $1 AND entry_kind = $2 AND result_id <> ''
+			AND result_id IN `+placeholders(3, len(chunk))+` GROUP BY result_id`, append([]any{portal, string(kind)}, anys(chunk)...)...)
 		for _, r := range found {
 			known[r.id] = r.version
 		}
@@ -263,6 +268,19 @@ func (s *Store) KnownResults(ctx context.Context, portal string, ids []event.ID)
 		return nil, fmt.Errorf("read known results: %w", err)
 	}
 	return known, nil
+}
+
+// RivalTitles returns the titles that operations begun before one, in other lanes, are putting
+// into the same destination at this moment. What they make cannot be told apart from what that
+// one makes until they are settled.
+func (s *Store) RivalTitles(ctx context.Context, op *Operation, kind event.Kind, destination event.ID) ([]string, error) {
+	titles, err := queryColumn[string](ctx, s.read, `SELECT t.entry_title FROM operations o JOIN transfers t ON t.operation_id = o.id
+		WHERE o.state <> 'settled' AND o.portal = $1 AND o.id < $2 AND t.state = 'sending' AND t.entry_kind = $3 AND t.destination = $4`,
+		op.Portal, op.ID, string(kind), string(destination))
+	if err != nil {
+		return nil, fmt.Errorf("read what other lanes send: %w", err)
+	}
+	return titles, nil
 }
 
 // RuleFile is the last good version of one rules file.

@@ -297,12 +297,12 @@ func TestKnownResults(t *testing.T) {
 	for i := range 600 {
 		asked = append(asked, event.ID(fmt.Sprint(5000+i)))
 	}
-	got, err := h.KnownResults(h.ctx(), "acme", asked)
+	got, err := h.KnownResults(h.ctx(), "acme", event.File, asked)
 	h.must(err)
 	if diff := cmp.Diff(map[event.ID]int{"900": 3}, got); diff != "" {
 		t.Errorf("known (-want +got):\n%s", diff)
 	}
-	if got, err := h.KnownResults(h.ctx(), "beta", asked); err != nil || len(got) > 0 {
+	if got, err := h.KnownResults(h.ctx(), "beta", event.File, asked); err != nil || len(got) > 0 {
 		t.Errorf("of another portal: %v, %v", got, err)
 	}
 }

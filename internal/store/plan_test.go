@@ -132,7 +132,7 @@ func (h *harness) useEverything() {
 	h.settle(op, event.Done)
 	_, err = h.DueLanes(ctx)
 	h.must(err)
-	_, err = h.KnownResults(ctx, "acme", []event.ID{"1", "2"})
+	_, err = h.KnownResults(ctx, "acme", event.File, []event.ID{"1", "2"})
 	h.must(err)
 	id := h.event()
 	_, err = h.PendingEvents(ctx, []int64{id})
