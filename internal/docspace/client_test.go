@@ -370,7 +370,7 @@ func TestServerSeesNoMoreThanTheAllowedWrites(t *testing.T) {
 		mu.Lock()
 		inside--
 		mu.Unlock()
-		w.WriteHeader(http.StatusNotFound)
+		w.WriteHeader(http.StatusForbidden) // a refusal of the request, not of the gateway
 	})
 	c, _ := newClient(t, srv.URL, func(o *Options) { o.Limits.ConcurrentWrites = limit })
 	var all sync.WaitGroup
