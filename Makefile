@@ -27,8 +27,8 @@ test: ## run every test
 
 .PHONY: race
 race: export CGO_ENABLED := 1
-race: ## run the tests of the program under the race detector
-	go test -race $(TESTFLAGS) ./cmd/... ./internal/...
+race: ## run the tests of the program under the race detector, but for those that cannot race
+	go test -race -short $(TESTFLAGS) ./cmd/... ./internal/...
 
 # go test runs the packages of a benchmark one after another, so they do not slow each other.
 # Each package starts a private server, from PostgreSQL's own programs.

@@ -171,6 +171,9 @@ func total(batches []int) (n int) {
 // TestADayOfUploadsStaysWithinTheBudget is a tenth of the day that the benchmark simulates:
 // the same files per write, over two days, so that a window of the portal's can begin anywhere.
 func TestADayOfUploadsStaysWithinTheBudget(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long, and it runs nothing in parallel that could race")
+	}
 	t.Parallel()
 	const uploads, writes = 20_000, 200
 	p := simulateDay(t, uploads, 5, writes/2, 2)
