@@ -111,7 +111,9 @@ func TestPostgreSQLRestarts(t *testing.T) {
 	}
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
-	var want []string
+	want := []string{"before.pdf"}
+	w.portal.Upload(w.room, "before.pdf", 1, w.client)
+	w.wantTitles(w.dest, want...)
 	for round := range 3 {
 		if err := own.Kill(); err != nil {
 			t.Fatal(err)
