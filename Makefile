@@ -34,6 +34,7 @@ race: ## run the tests of the program under the race detector, but for those tha
 # Each package starts a private server, from PostgreSQL's own programs.
 .PHONY: postgres
 postgres: ## run the tests that need a database on PostgreSQL
+	go test $(TESTFLAGS) ./internal/pgtest ./internal/chaos
 	go test $(TESTFLAGS) ./internal/app ./internal/store -args -postgres
 
 .PHONY: bench
