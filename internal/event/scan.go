@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 
@@ -31,18 +32,20 @@ func (f fields) get(name string) json.RawMessage {
 // object appends the members of a JSON object to f. The text must be valid JSON; it reports
 // false for whatever is not an object.
 func object(raw json.RawMessage, f fields) (fields, bool) {
-	parsed := gjson.ParseBytes(raw)
-	if !parsed.IsObject() {
+	if !isObject(raw) {
 		return nil, false
 	}
-	parsed.ForEach(func(name, value gjson.Result) bool {
+	gjson.ParseBytes(raw).ForEach(func(name, value gjson.Result) bool {
 		f = append(f, field{decodeString([]byte(name.Raw)), json.RawMessage(value.Raw)})
 		return true
 	})
 	return f, true
 }
 
-func isObject(raw json.RawMessage) bool { return gjson.ParseBytes(raw).IsObject() }
+func isObject(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) > 0 && raw[0] == '{'
+}
 
 // decodeString returns the text of a JSON string, or "" for any other value.
 func decodeString(raw []byte) string {
