@@ -13,8 +13,3 @@ var roomTypes = map[int]string{
 // RoomType returns the name that expressions know one of DocSpace's numbers of room types
 // by, or "" for a number this version does not know.
 func RoomType(number int) string { return roomTypes[number] }
-
-// Wants reports whether any enabled rule is about the trigger on the portal.
-func (t *Table) Wants(portal, trigger string) bool {
-	return t.buckets[place{portal, trigger}] != nil
-}
