@@ -178,7 +178,7 @@ func (f *folders) stored(ctx context.Context, portal Portal, key store.FolderKey
 	f.lookups.count(lookup{key.Portal, "folder"}, fromPortal)
 	folder, err := portal.Folder(ctx, row.ID)
 	switch {
-	case docspace.IsGone(err):
+	case docspace.IsGone(err), docspace.IsForbidden(err): // it may lie in somebody's trash
 	case err != nil:
 		return "", err
 	case folder.ParentID == key.Parent && folder.Title == row.Title:
