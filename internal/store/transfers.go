@@ -246,7 +246,10 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 	if o.Unsent {
 		firstSent = millis(op.StartedAt)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2, result_id = $3, result_title = $4,
+	// A folder that was copied in part stays known while its transfer waits.
+	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2,
+			result_id = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_id ELSE $3 END,
+			result_title = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_title ELSE $4 END,
 			result_version = $5, attempts = attempts + $6, next_attempt_at = $7, max_batch = $8, ended_at = $9,
 			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END,
 			sent_at = CASE WHEN sent_at = $11 THEN 0 ELSE sent_at END
