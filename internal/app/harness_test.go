@@ -35,7 +35,7 @@ var (
 
 // patience is how long a test waits for what must happen. It is no measure of speed: the
 // machines are shared.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // world is a simulated portal with a client room and an internal room, a gateway's account
 // with a role in both, and the gateway's settings.
@@ -94,7 +94,7 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 		Logger:      slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Pace: app.Pace{
 			Reload: 50 * time.Millisecond, Poll: 20 * time.Millisecond, PortalPause: 100 * time.Millisecond,
-			RetryFirst: 50 * time.Millisecond, Sweep: 100 * time.Millisecond, SettleAfter: time.Second,
+			RetryFirst: 50 * time.Millisecond, Sweep: 100 * time.Millisecond, SettleAfter: 2 * time.Second,
 			DeadAfter: 3 * time.Second,
 		},
 	}
