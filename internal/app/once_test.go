@@ -198,6 +198,36 @@ func TestTheSecondOfTwoSameNamedOverwritesArrives(t *testing.T) {
 	}
 }
 
+// TestALostOperationIsNotCreditedWithAnotherLanesWork loses an operation while another lane puts
+// a file of the same title into the same destination.
+func TestALostOperationIsNotCreditedWithAnotherLanesWork(t *testing.T) {
+	t.Parallel()
+	o := deskOptions{portal: portalsim.Options{Timings: portalsim.Timings{ItemDuration: 30 * time.Second}}}
+	simulate(t, o, func(d *desk) {
+		d.portal.Inject(portalsim.Fault{Kind: portalsim.LoseOperation, Times: 1})
+		d.upload("Contract.pdf", 1)
+		d.start()
+		d.wait(5 * time.Second)
+		// The other lane's operation goes on for a while after it has made its Contract.pdf.
+		d.conflict = event.Overwrite
+		below := d.portal.AddFolder(d.room, "B", d.client)
+		for i, title := range []string{"Contract.pdf", "Plan.pdf", "Sketch.pdf"} {
+			d.transfer(event.File, d.portal.Upload(below, title, int64(10+i), d.client), title, d.now())
+		}
+		d.rest(time.Hour)
+		d.wantStates(map[event.State]int{event.Done: 4})
+		versions := 0
+		for _, e := range d.portal.List(d.dest) {
+			if strings.HasPrefix(e.Title, "Contract") {
+				versions += e.Version
+			}
+		}
+		if versions != 2 {
+			t.Errorf("%d versions of Contract.pdf arrived, want both files: %v", versions, d.portal.List(d.dest))
+		}
+	})
+}
+
 // addTree makes a folder with files and a folder below it in the client's room.
 func (d *desk) addTree(files int) (top, below portalsim.ID) {
 	top = d.portal.AddFolder(d.room, "Project", d.client)

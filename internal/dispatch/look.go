@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,9 +74,6 @@ func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.
 // gateway's account has made since they were first sent, and that are not yet known as the
 // result of another transfer.
 func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
-	if err := d.rivals(ctx, op, transfers); err != nil {
-		return nil, err
-	}
 	self, err := portal.Self(ctx)
 	if err != nil && !docspace.IsForbidden(err) && !docspace.IsCredentials(err) {
 		return nil, fmt.Errorf("find out the gateway's own account: %w", err)
@@ -119,27 +115,6 @@ func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store
 		}
 	}
 	return credit, nil
-}
-
-// errRivals says that older operations of other lanes put the same titles into the same
-// destination, and must be settled first.
-var errRivals = errors.New("another lane is sending the same title to the same folder")
-
-func (d *Dispatcher) rivals(ctx context.Context, op *store.Operation, transfers []store.Transfer) error {
-	titles, err := d.o.Store.RivalTitles(ctx, op, transfers[0].Kind, transfers[0].Destination)
-	if err != nil {
-		return err
-	}
-	theirs := make(map[string]bool, len(titles))
-	for _, title := range titles {
-		theirs[titleKey(transfers[0].Kind, title)] = true
-	}
-	for _, t := range transfers {
-		if theirs[titleKey(t.Kind, t.Title)] {
-			return errRivals
-		}
-	}
-	return nil
 }
 
 // recentEntries lists what was made, or with overwrite changed, in a transfer's destination
