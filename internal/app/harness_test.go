@@ -337,7 +337,14 @@ func (w *world) get(path string, into any) {
 // deliver posts a body as DocSpace would.
 func (w *world) deliver(body []byte, signature string) (code int, answer string) {
 	w.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, "http://"+w.gateway.Addr()+"/webhook", bytes.NewReader(body))
+	return w.deliverTo("", body, signature)
+}
+
+// deliverTo posts a body to a portal's address; "" is the only portal's.
+func (w *world) deliverTo(portal string, body []byte, signature string) (code int, answer string) {
+	w.t.Helper()
+	address := strings.TrimSuffix("http://"+w.gateway.Addr()+"/webhook/"+portal, "/")
+	req, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
