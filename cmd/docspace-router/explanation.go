@@ -20,8 +20,8 @@ type explanation struct {
 	Title    string   `json:"title"`
 	ParentID event.ID `json:"folder_id,omitempty"`
 	Room     *room    `json:"room,omitempty"`
-	// OwnEvent says that the gateway caused the event, so that it is ignored whatever the rules
-	// say; MaybeOwn that it could have.
+	// OwnEvent says that the gateway caused the event, so that only rules with own_events see it;
+	// MaybeOwn that it could have.
 	OwnEvent bool      `json:"own_event,omitempty"`
 	MaybeOwn bool      `json:"maybe_own_event,omitempty"`
 	Rules    []verdict `json:"rules"`
@@ -43,13 +43,23 @@ type verdict struct {
 	Got       string       `json:"got,omitempty"`
 	Error     string       `json:"error,omitempty"`
 	Matches   []match      `json:"matches,omitempty"`
+	Notes     []string     `json:"notes,omitempty"`
 	Dropped   []suppressed `json:"suppressed,omitempty"`
 }
 
 type match struct {
 	Action      event.Action   `json:"action"`
 	Destination event.ID       `json:"destination"`
+	Path        []string       `json:"path,omitempty"` // folders below it, made where they are missing
 	Conflict    event.Conflict `json:"conflict"`
+}
+
+// where names the destination for people.
+func (m match) where() string {
+	if len(m.Path) == 0 {
+		return fmt.Sprintf("folder %s", m.Destination)
+	}
+	return fmt.Sprintf("%q below folder %s", strings.Join(m.Path, "/"), m.Destination)
 }
 
 type suppressed struct {
@@ -62,10 +72,13 @@ func newExplanation(table *rules.Table, f rules.Facts, asked, own bool) explanat
 	e := explanation{
 		Portal: f.Portal, Trigger: trigger, Kind: string(entry.Kind), EntryID: entry.ID,
 		Title: entry.Title, ParentID: entry.ParentID, OwnEvent: own, Rules: []verdict{},
-		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && (strings.HasSuffix(trigger, ".copied") || strings.HasSuffix(trigger, ".moved")),
+		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && event.OwnWork(trigger),
 	}
 	if f.Room != nil {
 		e.Room = &room{f.Room.ID, f.Room.Title}
+	}
+	if !asked {
+		f.OwnKnown = true // what is open about that is told apart from the rules
 	}
 	open := undecided{facts: &f, needs: !own && table.Needs(&f) != 0}
 	verdicts := table.Explain(&f)
@@ -81,13 +94,13 @@ func newExplanation(table *rules.Table, f rules.Facts, asked, own bool) explanat
 	for i, v := range verdicts {
 		out := verdict{
 			Rule: v.Rule, Matched: v.Matched, Undecided: slices.Contains(open.rules, i),
-			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err,
+			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err, Notes: v.Notes,
 		}
 		for _, m := range v.Matches {
-			out.Matches = append(out.Matches, match{m.Action, m.Destination, m.Conflict})
+			out.Matches = append(out.Matches, match{m.Action, m.Destination, m.Path, m.Conflict})
 		}
 		for _, s := range v.Suppressed {
-			out.Dropped = append(out.Dropped, suppressed{match{s.Action, s.Destination, s.Conflict}, s.Reason})
+			out.Dropped = append(out.Dropped, suppressed{match{s.Action, s.Destination, s.Path, s.Conflict}, s.Reason})
 		}
 		e.Rules = append(e.Rules, out)
 	}
@@ -111,11 +124,9 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	open := false
 	switch {
 	case v.Condition == rules.OnSource:
-		// Without subfolders, the folder that the delivery names is all that matters.
-		deep := slices.ContainsFunc(spec.Routes, func(r rules.Route) bool { return r.Subfolders })
-		open = !u.facts.ChainKnown && (deep || u.facts.Event.Entry.ParentID == "")
-	case v.Condition == rules.OnWhen:
-		// A condition that failed by itself stays failed.
+		open = slices.ContainsFunc(spec.Routes, u.isOpen)
+	case v.Condition == rules.OnWhen || v.Condition == rules.OnPath:
+		// An expression that failed by itself stays failed.
 		open = v.Err != "" && v.Got == v.Err
 	case v.Matched:
 		open = u.stops || u.any && spec.Fallback || u.moves && spec.Action == event.Move
@@ -129,6 +140,20 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	u.moves = u.moves || spec.Action == event.Move
 }
 
+// isOpen reports whether asking the portal could show that the entry lies in a source.
+func (u *undecided) isOpen(r rules.Route) bool {
+	switch {
+	case r.SourceKind == rules.TagSource && u.facts.Room != nil && !u.facts.RoomTagsKnown:
+		return true
+	case u.facts.ChainKnown:
+		return false
+	case r.SourceKind == rules.TagSource || r.SourceKind == rules.TitleSource:
+		return true
+	}
+	// Without subfolders, the folder that the delivery names is all that matters.
+	return r.Subfolders || u.facts.Event.Entry.ParentID == ""
+}
+
 // print writes the explanation for people.
 func (e explanation) print(w io.Writer) {
 	fmt.Fprintf(w, "%s on portal %s: %s %s %q", e.Trigger, e.Portal, e.Kind, e.EntryID, e.Title)
@@ -140,10 +165,10 @@ func (e explanation) print(w io.Writer) {
 	}
 	fmt.Fprint(w, "\n\n")
 	if e.OwnEvent {
-		fmt.Fprint(w, "The gateway caused this event itself, so it is ignored whatever the rules say.\n\n")
+		fmt.Fprint(w, "The gateway caused this event itself: only rules with own_events see it.\n\n")
 	}
 	if e.MaybeOwn {
-		fmt.Fprint(w, "If the gateway caused this event itself, it is ignored; --online tells.\n\n")
+		fmt.Fprint(w, "If the gateway caused this event itself, only rules with own_events see it; --online tells.\n\n")
 	}
 	matched, open, elsewhere := 0, 0, 0
 	for _, v := range e.Rules {
@@ -204,10 +229,13 @@ func (v verdict) print(w io.Writer) {
 		return
 	}
 	for _, m := range v.Matches {
-		line(string(m.Action), "to folder %s, on conflict %s", m.Destination, m.Conflict)
+		line(string(m.Action), "to %s, on conflict %s", m.where(), m.Conflict)
 	}
 	for _, s := range v.Dropped {
-		line("not", "%s to folder %s: %s", s.Action, s.Destination, s.Reason)
+		line("not", "%s to %s: %s", s.Action, s.where(), s.Reason)
+	}
+	for _, n := range v.Notes {
+		line("note", "%s", n)
 	}
 	if v.Undecided {
 		line("if", "no other rule marked ? comes before it")

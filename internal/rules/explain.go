@@ -11,10 +11,12 @@ const (
 	OnEnabled  = "enabled"
 	OnPortal   = "portal"
 	OnTrigger  = "trigger"
+	OnOwn      = "own_events" // the gateway's own work caused the event
 	OnSource   = "source"
 	OnStop     = "stop"     // an earlier rule stops
 	OnFallback = "fallback" // another rule matched
 	OnWhen     = "when"
+	OnPath     = "destination.path"
 	OnMove     = "move" // the entry is already moved
 )
 
@@ -30,14 +32,15 @@ type Verdict struct {
 
 	Matches    []Match
 	Suppressed []Suppressed
-	Err        string // why the `when` could not be evaluated
+	Notes      []string
+	Err        string // why an expression could not be evaluated
 }
 
 // Explain says for every rule, in file order, whether the event matches it, and if not, which
 // condition failed first. It agrees with Match.
 func (t *Table) Explain(f *Facts) []Verdict {
 	verdicts := make([]Verdict, len(t.rules))
-	groups := map[int32][]ref{}
+	groups := map[int32][]ref{} // the routes in play, by their rule
 	if b := t.buckets[place{f.Portal, f.Event.Trigger}]; b != nil {
 		for group, rest := nextRule(t.candidates(b, f, nil)); len(group) > 0; group, rest = nextRule(rest) {
 			groups[group[0].rule] = group
@@ -64,12 +67,14 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	switch {
 	case spec.Disabled:
 		return fail(OnEnabled, "true", "false")
-	case spec.Portal != f.Portal:
-		return fail(OnPortal, spec.Portal, f.Portal)
+	case !slices.Contains(spec.Portals, f.Portal):
+		return fail(OnPortal, strings.Join(spec.Portals, ", "), f.Portal)
 	case !slices.Contains(spec.Triggers, f.Event.Trigger):
 		return fail(OnTrigger, strings.Join(spec.Triggers, ", "), f.Event.Trigger)
+	case f.Own && !spec.OwnEvents:
+		return fail(OnOwn, "an event that people caused", "the gateway's own work")
 	case len(group) == 0:
-		return fail(OnSource, wantSource(spec), gotSource(f))
+		return fail(OnSource, wantSource(spec), run.gotSource(spec))
 	}
 	if why := run.blocked(r); why != "" {
 		if run.stoppedBy != "" {
@@ -88,8 +93,16 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 		}
 		return fail(OnWhen, text, values)
 	}
-	matches, suppressed := len(run.Matches), len(run.Suppressed)
-	run.fire(r, group)
+	path, err := run.path(r)
+	if err != nil {
+		v.Err = err.Error()
+		return fail(OnPath, spec.Path, v.Err)
+	}
+	matches, suppressed, notes := len(run.Matches), len(run.Suppressed), len(run.Notes)
+	run.fire(r, group, path)
+	for _, n := range run.Notes[notes:] {
+		v.Notes = append(v.Notes, n.Text)
+	}
 	v.Matches = append([]Match(nil), run.Matches[matches:]...)
 	v.Suppressed = append([]Suppressed(nil), run.Suppressed[suppressed:]...)
 	if len(v.Matches) == 0 {
@@ -102,27 +115,65 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 // wantSource describes the places a rule takes entries from.
 func wantSource(spec *Spec) string {
 	const most = 5
+	if len(spec.Routes) == 1 {
+		return describeSource(&spec.Routes[0])
+	}
 	var out []string
-	for i, route := range spec.Routes {
+	for i := range spec.Routes {
 		if i == most {
 			out = append(out, fmt.Sprintf("%d more", len(spec.Routes)-most))
 			break
 		}
-		kind := string(route.SourceKind)
-		if kind == "" {
-			kind = "room or folder"
-		}
-		s := fmt.Sprintf("%s %s", kind, route.Source)
-		if !route.Subfolders {
-			s += " without its subfolders"
-		}
-		out = append(out, s)
+		out = append(out, describeSource(&spec.Routes[i]))
 	}
 	return strings.Join(out, ", ")
 }
 
-// gotSource describes where the entry lies.
-func gotSource(f *Facts) string {
+func describeSource(route *Route) string {
+	s := ""
+	switch route.SourceKind {
+	case TagSource:
+		s = "a room tagged " + show(route.Pattern)
+	case TitleSource:
+		s = "a room with a title like " + show(route.Pattern)
+	case AnySource:
+		s = "room or folder " + string(route.Source)
+	default:
+		s = string(route.SourceKind) + " " + string(route.Source)
+	}
+	if !route.Subfolders {
+		s += " without its subfolders"
+	}
+	return s
+}
+
+// gotSource describes where the entry lies, as far as the rule asks for it.
+func (run *firing) gotSource(spec *Spec) string {
+	f := run.ev.facts
+	if run.where == "" {
+		run.where = gotChain(f)
+	}
+	tags, titles := false, false
+	for i := range spec.Routes {
+		tags = tags || spec.Routes[i].SourceKind == TagSource
+		titles = titles || spec.Routes[i].SourceKind == TitleSource
+	}
+	switch {
+	case !f.ChainKnown || !tags && !titles:
+		return run.where
+	case f.Room == nil:
+		return run.where + ", which is no room"
+	case !tags:
+		return run.where
+	case !f.RoomTagsKnown:
+		return run.where + ", its tags are not known"
+	case len(f.Room.Tags) == 0:
+		return run.where + " without tags"
+	}
+	return run.where + " tagged " + show(f.Room.Tags)
+}
+
+func gotChain(f *Facts) string {
 	if len(f.Chain) == 0 {
 		switch parent := f.parent(); {
 		case f.ChainKnown:

@@ -1,5 +1,10 @@
 package rules
 
+import (
+	"maps"
+	"slices"
+)
+
 // roomTypes names DocSpace's numbers of room types as expressions see them.
 var roomTypes = map[int]string{
 	1: "filling_forms",
@@ -14,7 +19,5 @@ var roomTypes = map[int]string{
 // by, or "" for a number this version does not know.
 func RoomType(number int) string { return roomTypes[number] }
 
-// Wants reports whether any enabled rule is about the trigger on the portal.
-func (t *Table) Wants(portal, trigger string) bool {
-	return t.buckets[place{portal, trigger}] != nil
-}
+// roomTypeNames lists the types a room can have in an expression.
+func roomTypeNames() []string { return slices.Sorted(maps.Values(roomTypes)) }
