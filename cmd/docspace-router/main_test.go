@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                "testdata/script",
 		RequireUniqueNames: true,
-		Deadline:           time.Now().Add(time.Minute), // a serve that should have refused would run for ever
+		Deadline:           time.Now().Add(5 * time.Minute), // a serve that should have refused would run for ever
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("CAPTURES", captures)
 			e.Setenv("EXAMPLE", example)

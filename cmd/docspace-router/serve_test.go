@@ -25,7 +25,7 @@ import (
 
 const (
 	hookSecret = "canary-Hook-2026"
-	patience   = 20 * time.Second
+	patience   = 2 * time.Minute
 )
 
 // TestServe follows the program through a working life: it starts, is registered as a webhook,

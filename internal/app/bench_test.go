@@ -4,12 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"docspace-router/internal/app"
 	"docspace-router/internal/event"
 	"docspace-router/internal/portalsim"
 	"docspace-router/internal/store"
@@ -130,4 +132,50 @@ func BenchmarkLoneUpload(b *testing.B) {
 	}
 	b.ReportMetric(float64(sum.Milliseconds())/float64(n), "ms-to-sent")
 	b.ReportMetric(float64(slowest.Milliseconds()), "ms-slowest")
+}
+
+// BenchmarkQuietRoom uploads one file into a quiet room beside a room that 10 000 files have just
+// been uploaded to and a portal that does not answer, and shows how long after its delivery the
+// one file arrives in its destination.
+func BenchmarkQuietRoom(b *testing.B) {
+	const hot = 10_000
+	for b.Loop() {
+		w := newWorld(b, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 10 * portalTime}})
+		w.options.Pace = app.Pace{} // the gateway's own
+		quiet, forQuiet := w.addRoom("Quiet"), w.addRoom("For the quiet one")
+		w.env["DEAD_KEY"] = "sk-dead"
+		w.replaceRules(fmt.Sprintf("version: 1\nportals:\n"+
+			"  live: {url: %q, api_key: {env: DOCSPACE_API_KEY}, webhook_secrets: [{env: DOCSPACE_WEBHOOK_SECRET}]}\n"+
+			"  dead: {url: http://127.0.0.1:1, api_key: {env: DEAD_KEY}, webhook_secrets: [{env: DOCSPACE_WEBHOOK_SECRET}]}\nrules:\n",
+			w.env["DOCSPACE_API_HOST"]) +
+			rule("dead", "1", "2", "portal: dead", "when: file.size > 0") +
+			rule("hot", w.room, w.dest, "portal: live") + rule("quiet", quiet, forQuiet, "portal: live"))
+		w.run()
+		for i := range 500 {
+			body := fmt.Appendf(nil, `{"data":{"fileId":%d,"folderId":1}}`, i+1)
+			if code, answer := w.deliverTo("dead", body, event.Sign(body, secret)); code != http.StatusOK {
+				b.Fatalf("answered %d %s", code, answer)
+			}
+		}
+		w.hook(w.portal, w.owner, "live")
+		for i := range hot {
+			w.portal.Upload(w.room, fmt.Sprintf("Hot %05d.pdf", i), 1, w.client)
+		}
+		w.portal.Upload(quiet, "Quiet.pdf", 1, w.client)
+		w.eventually("the quiet room's upload arrives", func() bool { return len(w.portal.List(forQuiet)) == 1 })
+		arrived := time.Now()
+		waiting := hot - len(w.portal.List(w.dest))
+		if waiting < hot/10 {
+			b.Fatalf("only %d files of the hot room are still to be copied: nothing is proved", waiting)
+		}
+		for _, r := range w.portal.DeliveryLog() {
+			if strings.Contains(r.Body, "Quiet.pdf") && r.Trigger == "file.uploaded" {
+				b.ReportMetric(arrived.Sub(r.Sends[0].At).Seconds(), "s-to-arrive")
+			}
+		}
+		b.ReportMetric(float64(waiting), "hot-files-waiting")
+		if err := w.stop(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -183,10 +183,18 @@ func TestARevokedKeyCostsNoTransfer(t *testing.T) {
 	w.start()
 	w.portal.RevokeKey(w.env["DOCSPACE_API_KEY"])
 	want := w.upload(3)
-	w.eventually("the events wait", func() bool { return w.status().Events["pending"] == 3 })
+	w.eventually("the transfers wait and tell why", func() bool {
+		queued := w.transfers("queued")
+		return len(queued) == 3 && !slices.ContainsFunc(queued, func(tr transfer) bool { return !strings.Contains(tr.Reason, "401") })
+	})
 	w.env["DOCSPACE_API_KEY"] = w.portal.AddKey(w.robot)
 	w.writeRules(rule("uploads", w.room, w.dest) + "# a new key\n")
 	w.wantTitles(w.dest, want...)
+	for _, tr := range w.transfers("") {
+		if tr.Attempts > 1 {
+			t.Errorf("transfer of %s took %d attempts, want none to count while the key was refused", tr.Title, tr.Attempts)
+		}
+	}
 }
 
 func TestSameNamedUploadsNeverShareABatch(t *testing.T) {

@@ -35,7 +35,7 @@ var (
 
 // patience is how long a test waits for what must happen. It is no measure of speed: the
 // machines are shared.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // world is a simulated portal with a client room and an internal room, a gateway's account
 // with a role in both, and the gateway's settings.
@@ -94,7 +94,7 @@ func newWorld(t testing.TB, o portalsim.Options) *world {
 		Logger:      slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Pace: app.Pace{
 			Reload: 50 * time.Millisecond, Poll: 20 * time.Millisecond, PortalPause: 100 * time.Millisecond,
-			RetryFirst: 50 * time.Millisecond, Sweep: 100 * time.Millisecond, SettleAfter: time.Second,
+			RetryFirst: 50 * time.Millisecond, Sweep: 100 * time.Millisecond, SettleAfter: 2 * time.Second,
 			DeadAfter: 3 * time.Second,
 		},
 	}
@@ -337,7 +337,14 @@ func (w *world) get(path string, into any) {
 // deliver posts a body as DocSpace would.
 func (w *world) deliver(body []byte, signature string) (code int, answer string) {
 	w.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, "http://"+w.gateway.Addr()+"/webhook", bytes.NewReader(body))
+	return w.deliverTo("", body, signature)
+}
+
+// deliverTo posts a body to a portal's address; "" is the only portal's.
+func (w *world) deliverTo(portal string, body []byte, signature string) (code int, answer string) {
+	w.t.Helper()
+	address := strings.TrimSuffix("http://"+w.gateway.Addr()+"/webhook/"+portal, "/")
+	req, err := http.NewRequest(http.MethodPost, address, bytes.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}

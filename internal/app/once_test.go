@@ -198,6 +198,36 @@ func TestTheSecondOfTwoSameNamedOverwritesArrives(t *testing.T) {
 	}
 }
 
+// TestALostOperationIsNotCreditedWithAnotherLanesWork loses an operation while another lane puts
+// a file of the same title into the same destination.
+func TestALostOperationIsNotCreditedWithAnotherLanesWork(t *testing.T) {
+	t.Parallel()
+	o := deskOptions{portal: portalsim.Options{Timings: portalsim.Timings{ItemDuration: 30 * time.Second}}}
+	simulate(t, o, func(d *desk) {
+		d.portal.Inject(portalsim.Fault{Kind: portalsim.LoseOperation, Times: 1})
+		d.upload("Contract.pdf", 1)
+		d.start()
+		d.wait(5 * time.Second)
+		// The other lane's operation goes on for a while after it has made its Contract.pdf.
+		d.conflict = event.Overwrite
+		below := d.portal.AddFolder(d.room, "B", d.client)
+		for i, title := range []string{"Contract.pdf", "Plan.pdf", "Sketch.pdf"} {
+			d.transfer(event.File, d.portal.Upload(below, title, int64(10+i), d.client), title, d.now())
+		}
+		d.rest(time.Hour)
+		d.wantStates(map[event.State]int{event.Done: 4})
+		versions := 0
+		for _, e := range d.portal.List(d.dest) {
+			if strings.HasPrefix(e.Title, "Contract") {
+				versions += e.Version
+			}
+		}
+		if versions != 2 {
+			t.Errorf("%d versions of Contract.pdf arrived, want both files: %v", versions, d.portal.List(d.dest))
+		}
+	})
+}
+
 // addTree makes a folder with files and a folder below it in the client's room.
 func (d *desk) addTree(files int) (top, below portalsim.ID) {
 	top = d.portal.AddFolder(d.room, "Project", d.client)
@@ -208,7 +238,9 @@ func (d *desk) addTree(files int) (top, below portalsim.ID) {
 	return top, below
 }
 
-func TestAFolderThatIsNotCopiedWholeIsNotDone(t *testing.T) {
+// TestAFolderThatCannotBeCopiedWholeIsNotDone copies a folder with a file that DocSpace takes
+// nowhere: all the others arrive, once, and the transfer says what is missing.
+func TestAFolderThatCannotBeCopiedWholeIsNotDone(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]*portalsim.Fault{
 		"the error is told":                     nil,
@@ -218,7 +250,11 @@ func TestAFolderThatIsNotCopiedWholeIsNotDone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			simulate(t, deskOptions{portal: portalsim.Options{MaxFileSize: 1000}}, func(d *desk) {
+			o := deskOptions{
+				portal:   portalsim.Options{MaxFileSize: 1000},
+				dispatch: dispatch.Options{RetryFor: time.Hour, SweepEvery: time.Minute},
+			}
+			simulate(t, o, func(d *desk) {
 				if fault != nil {
 					d.portal.Inject(*fault)
 				}
@@ -227,14 +263,72 @@ func TestAFolderThatIsNotCopiedWholeIsNotDone(t *testing.T) {
 				d.wait(10 * time.Second)
 				d.transfer(event.Folder, top, "Project", d.now())
 				d.start()
-				d.rest(time.Hour)
+				d.rest(3 * time.Hour)
 				d.wantTitles("Project")
-				d.wantCalls(1)
-				if tr := d.only(); tr.State != event.Failed || !strings.Contains(tr.Reason, "only in part") {
-					t.Errorf("the transfer is %s (%q), want it failed because the folder was copied only in part", tr.State, tr.Reason)
+				if n := len(d.portal.Tree(d.dest)); n != 8 {
+					t.Errorf("%d entries in the destination, want both folders and six files", n)
+				}
+				if tr := d.only(); tr.State != event.Failed || !strings.Contains(tr.Reason, `lacks "Large.mp4"`) {
+					t.Errorf("the transfer is %s (%q), want it failed because the copy lacks Large.mp4", tr.State, tr.Reason)
 				}
 			})
 		})
+	}
+}
+
+// TestAFolderCopiedInPartIsCompleted lets operations that copy a folder break off. What was
+// copied stays as it is, and the rest is sent after it.
+func TestAFolderCopiedInPartIsCompleted(t *testing.T) {
+	t.Parallel()
+	const files = 12
+	for name, faults := range map[string][]portalsim.Fault{
+		"nothing is done":             {{Kind: portalsim.Expire, Undone: true, Times: 1}},
+		"an empty folder is left":     {{Kind: portalsim.Expire, Times: 1}},
+		"dropped among its files":     {{Kind: portalsim.Expire, Within: 3, Times: 1}},
+		"dropped twice":               {{Kind: portalsim.Expire, Within: 2, Times: 1}, {Kind: portalsim.Expire, Item: 2, Times: 1}},
+		"dropped in a folder below":   {{Kind: portalsim.Expire, Within: 10, Times: 1}},
+		"the rest is unanswered":      {{Kind: portalsim.Expire, Within: 3, Times: 1}, {Kind: portalsim.LoseAnswer, Path: put, After: 1, Times: 2}},
+		"the rest is refused":         {{Kind: portalsim.Expire, Within: 3, Times: 1}, {Kind: portalsim.Refuse, Message: "Something went wrong", Path: put, After: 1, Times: 2}},
+		"the answer is lost, in part": {{Kind: portalsim.LoseAnswer, Path: put, Times: 1}, {Kind: portalsim.Expire, Within: 5, Times: 1}},
+	} {
+		for _, conflict := range []event.Conflict{event.Duplicate, event.Skip, event.Overwrite} {
+			t.Run(name+", "+string(conflict), func(t *testing.T) {
+				t.Parallel()
+				o := deskOptions{portal: portalsim.Options{Timings: portalsim.Timings{ItemDuration: time.Second}}}
+				simulate(t, o, func(d *desk) {
+					d.conflict = conflict
+					for _, fault := range faults {
+						d.portal.Inject(fault)
+					}
+					top, below := d.addTree(files)
+					deeper := d.portal.AddFolder(below, "Details", d.client)
+					d.portal.AddFile(deeper, portalsim.File{Title: "Screw.pdf", Size: 10, By: d.client})
+					d.wait(10 * time.Second)
+					d.transfer(event.Folder, top, "Project", d.now())
+					d.start()
+					d.rest(3 * time.Hour)
+					d.wantTitles("Project")
+					titles := map[string]int{}
+					for _, e := range d.portal.Tree(d.dest) {
+						titles[e.Title]++
+						if e.Kind == portalsim.KindFile && e.Version != 1 {
+							t.Errorf("%s has %d versions, want 1", e.Title, e.Version)
+						}
+					}
+					if len(titles) != files+4 {
+						t.Errorf("the destination holds %v, want %d titles", titles, files+4)
+					}
+					for title, n := range titles {
+						if n != 1 {
+							t.Errorf("%s is there %d times, want once", title, n)
+						}
+					}
+					if tr := d.only(); tr.State != event.Done || tr.ResultTitle != "Project" {
+						t.Errorf("the transfer is %s (%q) with result %q, want it done", tr.State, tr.Reason, tr.ResultTitle)
+					}
+				})
+			})
+		}
 	}
 }
 

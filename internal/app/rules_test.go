@@ -224,3 +224,39 @@ func TestCirclesEnd(t *testing.T) {
 		t.Errorf("the end of the circle is told %d times: %+v\n%s", stopped, w.events("ignored"), grep(w.metrics(), "loops"))
 	}
 }
+
+// TestOneRulesDestinationHoldsUpNoOtherRule closes the room in which one rule files what another
+// one copies and a third one moves away.
+func TestOneRulesDestinationHoldsUpNoOtherRule(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	closed, archive := w.addRoom("Closed"), w.addRoom("Archive of ours")
+	w.portal.SetMember(closed, w.robot, portalsim.Read)
+	source := fmt.Sprintf("source: {room: %s}", w.room)
+	w.writeRules(
+		aRule("filed", source, fmt.Sprintf(`destination: {folder: %s, path: '"2026"'}`, closed)),
+		aRule("copied", source, fmt.Sprintf("destination: {folder: %s}", w.dest)),
+		strings.Replace(aRule("away", source, fmt.Sprintf("destination: {folder: %s}", archive)), "action: copy", "action: move", 1),
+	)
+	w.start()
+	w.portal.Upload(w.room, "a.pdf", 1, w.client)
+	w.eventually("the rule with an open destination has copied", func() bool { return len(w.titles(w.dest)) == 1 })
+	w.eventually("the event tells why it waits", func() bool {
+		pending := w.events("pending")
+		return len(pending) == 1 && strings.Contains(pending[0].Reason, "make the gateway's account content creator")
+	})
+	if n := len(w.titles(archive)); n != 0 {
+		t.Error("the file was moved before all of its copies were made")
+	}
+	w.portal.SetMember(closed, w.robot, portalsim.ContentCreator)
+	w.wantTitles(archive, "a.pdf")
+	w.wantTitles(w.dest, "a.pdf")
+	list := w.portal.List(closed)
+	if len(list) != 1 {
+		t.Fatalf("the closed room holds %v, want one folder", list)
+	}
+	w.wantTitles(list[0].ID, "a.pdf")
+	if all := w.transfers(""); len(all) != 3 {
+		t.Errorf("%d transfers, want 3: %+v", len(all), all)
+	}
+}

@@ -31,17 +31,17 @@ func TestStorageFaults(t *testing.T) {
 			w.t.Fatal(err)
 		}
 	}
-	for name, breakIt := range map[string]func(w *world) (mend func()){
-		"disk full": func(w *world) func() {
-			pragma(w, `PRAGMA max_page_count = 1`) // SQLite raises it to what is in use
-			return func() { pragma(w, `PRAGMA max_page_count = 1000000`) }
+	// A pragma holds for one connection, and one that was given up in the middle of a statement
+	// is replaced by another: keep sets it again.
+	for name, breakIt := range map[string]func(w *world) (keep, mend func()){
+		"disk full": func(w *world) (keep, mend func()) {
+			return func() { pragma(w, `PRAGMA max_page_count = 1`) }, // SQLite raises it to what is in use
+				func() { pragma(w, `PRAGMA max_page_count = 1000000`) }
 		},
-		"read-only": func(w *world) func() {
-			pragma(w, `PRAGMA query_only = 1`)
-			return func() { pragma(w, `PRAGMA query_only = 0`) }
+		"read-only": func(w *world) (keep, mend func()) {
+			return func() { pragma(w, `PRAGMA query_only = 1`) }, func() { pragma(w, `PRAGMA query_only = 0`) }
 		},
-		"locked by another process": func(w *world) func() {
-			pragma(w, `PRAGMA busy_timeout = 50`)
+		"locked by another process": func(w *world) (keep, mend func()) {
 			other, err := sql.Open("sqlite", filepath.Join(w.dir, "router.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
 			if err != nil {
 				w.t.Fatal(err)
@@ -50,7 +50,7 @@ func TestStorageFaults(t *testing.T) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			return func() {
+			return func() { pragma(w, `PRAGMA busy_timeout = 50`) }, func() {
 				if err := tx.Rollback(); err != nil {
 					w.t.Error(err)
 				}
@@ -70,10 +70,11 @@ func TestStorageFaults(t *testing.T) {
 			w.portal.Upload(w.room, "before.pdf", 1, w.client)
 			w.wantTitles(w.dest, "before.pdf")
 
-			mend := breakIt(w)
+			keep, mend := breakIt(w)
 			// The pages that the database has are filled before it needs more.
 			want := []string{"before.pdf"}
 			w.eventually("DocSpace is told 503", func() bool {
+				keep()
 				title := fmt.Sprintf("%s %d.pdf", strings.Repeat("long ", 25), len(want))
 				want = append(want, title)
 				w.portal.Upload(w.room, title, 1, w.client)

@@ -99,7 +99,7 @@ func drawOperationFault(rng *rand.Rand, f portalsim.Fault, unseen bool) (string,
 		f.Kind = portalsim.FailItem
 		return "item fails silently", f
 	case 5:
-		f.Kind = portalsim.Expire
+		f.Kind, f.Within = portalsim.Expire, rng.IntN(4)
 		return "operation dropped", f
 	case 6:
 		f.Kind, f.Undone = portalsim.Expire, true

@@ -160,6 +160,7 @@ func (s *scenario) drawSeeds(c *cast) {
 var (
 	arrivals = []string{"file.created", "file.uploaded", "file.copied"}
 	always   = clause{"", func(*entry) bool { return true }}
+	large    = clause{`file.size > 1 * MB`, func(e *entry) bool { return e.big }}
 )
 
 // drawRules draws file rules and sometimes folder rules.
@@ -179,7 +180,7 @@ func (s *scenario) drawRules() {
 				t := strings.ToLower(e.title)
 				return strings.HasSuffix(t, ".pdf") || strings.HasSuffix(t, ".docx")
 			}},
-			{`file.size > 1 * MB`, func(e *entry) bool { return e.big }},
+			large,
 			{`lower(file.name) startsWith "invoice"`, func(e *entry) bool { return strings.HasPrefix(strings.ToLower(e.title), "invoice") }},
 		})
 		r.stop, r.fallback = chance(rng, 10), chance(rng, 15)
@@ -188,10 +189,17 @@ func (s *scenario) drawRules() {
 	}
 	// An entry that is moved away can be the subject of one happening only, or the order of
 	// things decides what becomes of it: rules that share a source with a move wait for the
-	// same triggers, and nobody changes such files.
+	// same triggers, and nobody changes such files. Where it was moved to, others of its title may
+	// overwrite it, and then its size, which is looked up late, is another's.
 	for _, r := range s.rules {
-		if slices.ContainsFunc(s.rules, func(m *rule) bool { return m.action == "move" && s.overlap(m, r) }) {
+		for _, m := range s.rules {
+			if m.action != "move" || !s.overlap(m, r) {
+				continue
+			}
 			r.triggers = arrivals
+			if r.when.text == large.text {
+				r.when = always
+			}
 		}
 	}
 	for i := range rng.IntN(3) {

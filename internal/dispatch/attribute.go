@@ -20,8 +20,12 @@ type entry struct {
 	created, updated time.Time
 	version          int
 	size             int64 // bytes
-	partial          bool  // a copied folder that lacks something of its source
-	holds            int   // of a copied folder: how many entries of its source it has, at any depth
+
+	// Of a copied folder:
+	partial bool   // it lacks something of its source
+	lacks   string // what is wrong with it then, for people
+	holds   int    // how many entries of its source it has, at any depth
+	over    bool   // nothing can be added to it any more
 }
 
 func fileEntry(f docspace.File) entry {

@@ -248,7 +248,10 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 			return next, err
 		}
 	}
-	op, wait, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{Limit: d.o.BatchMax, Budget: d.o.Budget(name), Fit: newBatch()})
+	b := newBatch()
+	op, wait, err := d.o.Store.Claim(ctx, lane, store.ClaimOptions{
+		Limit: d.o.BatchMax, Budget: d.o.Budget(name), Fit: b.fits, Rivals: b.avoid,
+	})
 	if err != nil {
 		return step{}, err
 	}
@@ -256,6 +259,10 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 		// The day's writes are spread: meanwhile the lane's next batch grows. A look every
 		// minute notices when the limits have been changed.
 		return step{wait: min(wait, time.Minute)}, nil
+	}
+	if op == nil && b.refused {
+		// All that is due waits for another lane, which is sending the same titles.
+		return step{wait: d.o.PollEvery}, nil
 	}
 	if op == nil {
 		return step{idle: true}, nil

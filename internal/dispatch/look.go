@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,6 +23,10 @@ const clockMargin = 2 * time.Second
 func (d *Dispatcher) look(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
 	if transfers[0].Action == event.Move {
 		return d.lookForMoved(ctx, portal, op, transfers, used)
+	}
+	if t := transfers[0]; completes(t) { // and so it is alone
+		c, err := d.compare(ctx, portal, op, t, t.ResultID)
+		return map[int64]entry{t.ID: c.entry(t)}, err
 	}
 	return d.lookForCopies(ctx, portal, op, transfers, used)
 }
@@ -71,9 +74,6 @@ func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.
 // gateway's account has made since they were first sent, and that are not yet known as the
 // result of another transfer.
 func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
-	if err := d.rivals(ctx, op, transfers); err != nil {
-		return nil, err
-	}
 	self, err := portal.Self(ctx)
 	if err != nil && !docspace.IsForbidden(err) && !docspace.IsCredentials(err) {
 		return nil, fmt.Errorf("find out the gateway's own account: %w", err)
@@ -117,27 +117,6 @@ func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store
 	return credit, nil
 }
 
-// errRivals says that older operations of other lanes put the same titles into the same
-// destination, and must be settled first.
-var errRivals = errors.New("another lane is sending the same title to the same folder")
-
-func (d *Dispatcher) rivals(ctx context.Context, op *store.Operation, transfers []store.Transfer) error {
-	titles, err := d.o.Store.RivalTitles(ctx, op, transfers[0].Kind, transfers[0].Destination)
-	if err != nil {
-		return err
-	}
-	theirs := make(map[string]bool, len(titles))
-	for _, title := range titles {
-		theirs[titleKey(transfers[0].Kind, title)] = true
-	}
-	for _, t := range transfers {
-		if theirs[titleKey(t.Kind, t.Title)] {
-			return errRivals
-		}
-	}
-	return nil
-}
-
 // recentEntries lists what was made, or with overwrite changed, in a transfer's destination
 // since a moment.
 func (d *Dispatcher) recentEntries(ctx context.Context, portal Portal, model store.Transfer, since time.Time) ([]entry, error) {
@@ -178,83 +157,20 @@ func titlesIn(ctx context.Context, portal Portal, t store.Transfer) (map[string]
 	return titles, err
 }
 
-// inspect compares copied folders with their sources: that a folder is there does not prove
-// that all of it is.
+// inspect compares copied folders with their sources.
 func (d *Dispatcher) inspect(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, credit map[int64]entry) error {
-	// What came into the source later is no part of the copy.
-	until := op.StartedAt.Add(portal.ClockOffset())
 	for _, t := range transfers {
 		e, ok := credit[t.ID]
 		if !ok {
 			continue
 		}
-		var err error
-		if e.holds, e.partial, err = compare(ctx, portal, t.EntryID, e.id, until); err != nil {
+		c, err := d.compare(ctx, portal, op, t, e.id)
+		if err != nil {
 			return err
 		}
-		credit[t.ID] = e
+		credit[t.ID] = c.judge(e)
 	}
 	return nil
-}
-
-// compare counts what a copied folder has of its source, at any depth, and reports whether it
-// lacks anything that was in the source at a moment. A source that is gone cannot be compared.
-func compare(ctx context.Context, portal Portal, source, copied event.ID, at time.Time) (holds int, lacks bool, err error) {
-	type listing struct {
-		files   map[string]int
-		folders map[string][]event.ID
-	}
-	list := func(folder event.ID, until time.Time) (listing, error) {
-		l := listing{map[string]int{}, map[string][]event.ID{}}
-		err := pages(ctx, portal, folder, docspace.ByTitle, func(page docspace.Contents) bool {
-			for _, f := range page.Files {
-				if until.IsZero() || !f.Created.After(until) {
-					l.files[titleKey(event.File, f.Title)]++
-				}
-			}
-			for _, f := range page.Folders {
-				if until.IsZero() || !f.Created.After(until) {
-					key := titleKey(event.Folder, f.Title)
-					l.folders[key] = append(l.folders[key], f.ID)
-				}
-			}
-			return true
-		})
-		return l, err
-	}
-	want, err := list(source, at)
-	if docspace.IsGone(err) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	got, err := list(copied, time.Time{})
-	if docspace.IsGone(err) {
-		return 0, true, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	for title, n := range want.files {
-		holds += min(n, got.files[title])
-		lacks = lacks || got.files[title] < n
-	}
-	for title, folders := range want.folders {
-		below := got.folders[title]
-		holds += min(len(folders), len(below))
-		lacks = lacks || len(below) < len(folders)
-		if len(folders) > 1 || len(below) == 0 {
-			continue // of several with one title nobody knows which became which
-		}
-		n, lacksBelow, err := compare(ctx, portal, folders[0], below[0], at)
-		if err != nil {
-			return 0, false, err
-		}
-		holds += n
-		lacks = lacks || lacksBelow
-	}
-	return holds, lacks, nil
 }
 
 // pages reads a folder page by page, newest first or by title, until there is no more or

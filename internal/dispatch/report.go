@@ -61,7 +61,7 @@ func (d *Dispatcher) report(ctx context.Context, op *store.Operation, outcomes [
 		result, level = "incomplete", slog.LevelWarn
 	}
 	d.metrics.operations.WithLabelValues(op.Portal, result).Inc()
-	d.metrics.size.Observe(float64(len(op.Transfers)))
+	d.metrics.size.Observe(float64(op.Size))
 	d.metrics.seconds.WithLabelValues(op.Portal).Observe(took.Seconds())
 	d.log.Log(ctx, level, "operation settled", "portal", op.Portal, "lane", op.Lane, "operation_id", op.ID,
 		"done", count[event.Done], "skipped", count[event.Skipped], "queued", count[event.Queued], "failed", count[event.Failed],

@@ -22,24 +22,36 @@ const claimFresh = 10 * time.Second
 
 // send makes the call of an operation whose row has been written and goes on to settle it.
 func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operation, until time.Time) (step, error) {
+	if completes(op.Transfers[0]) {
+		return d.complete(ctx, portal, op, until)
+	}
 	if err := d.beforeResending(ctx, portal, op); err != nil {
+		if next, lost, err := d.destinationLost(ctx, portal, op, err); lost || err != nil {
+			return next, err
+		}
 		return d.notSent(ctx, op, err)
 	}
 	if len(op.Transfers) == 0 {
+		d.giveBackWrite(ctx, op)
 		return d.settled(ctx, op, nil, "")
-	}
-	if d.o.Now().Sub(op.StartedAt) > claimFresh {
-		// Another replica may take this process for dead by now and settle the operation.
-		return d.notSent(ctx, op, errors.New("preparing the operation took too long"))
 	}
 	first := op.Transfers[0]
 	ids := make([]event.ID, len(op.Transfers))
 	for i, t := range op.Transfers {
 		ids[i] = t.EntryID
 	}
-	answer, err := portal.Start(ctx, docspace.Batch{
+	return d.call(ctx, portal, op, until, docspace.Batch{
 		Action: first.Action, Kind: first.Kind, IDs: ids, Destination: first.Destination, Conflict: first.Conflict,
 	})
+}
+
+// call asks the portal for an operation and goes on to settle it.
+func (d *Dispatcher) call(ctx context.Context, portal Portal, op *store.Operation, until time.Time, b docspace.Batch) (step, error) {
+	if d.o.Now().Sub(op.StartedAt) > claimFresh {
+		// Another replica may take this process for dead by now and settle the operation.
+		return d.notSent(ctx, op, errors.New("preparing the operation took too long"))
+	}
+	answer, err := portal.Start(ctx, b)
 	if err == nil {
 		d.holds.release(op.Portal)
 		d.holds.release(op.Lane)
@@ -66,8 +78,16 @@ func (d *Dispatcher) lost(ctx context.Context, portal Portal, op *store.Operatio
 	return d.search(ctx, portal, op, fmt.Sprintf("the portal's answer was lost: %v", err))
 }
 
+// giveBackWrite returns the write that an operation took from the day's budget and did not use.
+func (d *Dispatcher) giveBackWrite(ctx context.Context, op *store.Operation) {
+	if err := d.o.Store.GiveBackWrite(ctx, op.Portal); err != nil {
+		d.log.Warn("write not given back to the budget", "portal", op.Portal, "operation_id", op.ID, "err", err)
+	}
+}
+
 // notSent puts an operation back before anything of it was sent.
 func (d *Dispatcher) notSent(ctx context.Context, op *store.Operation, err error) (step, error) {
+	d.giveBackWrite(ctx, op)
 	next, settleErr := d.settled(ctx, op, requeueAll(op.Transfers, store.Outcome{Reason: err.Error()}, keepLimit), err.Error())
 	if settleErr != nil {
 		return next, settleErr
@@ -92,7 +112,7 @@ func (d *Dispatcher) beforeResending(ctx context.Context, portal Portal, op *sto
 	if err != nil {
 		return err
 	}
-	outcomes := creditOutcomes(tried, credit, "")
+	outcomes := d.creditOutcomes(op, tried, credit, "")
 	for _, t := range without(tried, credit) {
 		if gone(ctx, portal, t) {
 			outcomes = append(outcomes, failedAsGone(t))
@@ -130,13 +150,8 @@ func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Opera
 		}
 		return step{wait: min(pause, time.Minute)}, nil
 	}
-	if outcome, lost := d.destinationTrouble(ctx, portal, op.Transfers[0]); lost {
-		outcome.Unsent = true
-		next, settleErr := d.settled(ctx, op, sameForAll(op.Transfers, outcome, d.retryOrFail), err.Error())
-		if settleErr != nil || outcome.State != event.Queued {
-			return next, settleErr
-		}
-		return step{wait: d.holds.hold(op.Lane, d.o.HoldFirst, holdMax, d.o.Now())}, nil
+	if next, lost, err := d.destinationLost(ctx, portal, op, err); lost || err != nil {
+		return next, err
 	}
 	n := len(op.Transfers)
 	if n > 1 {
@@ -154,7 +169,14 @@ func (d *Dispatcher) refused(ctx context.Context, portal Portal, op *store.Opera
 		half := requeueAll(op.Transfers, store.Outcome{Reason: err.Error(), Unsent: true}, func(store.Transfer) int { return (n + 1) / 2 })
 		return d.settled(ctx, op, half, err.Error())
 	}
-	outcome := d.refusedAlone(ctx, portal, op.Transfers[0], err)
+	t := op.Transfers[0]
+	var outcome store.Outcome
+	if completes(t) {
+		// The refusal is about something in the folder, and the next attempt sends another part.
+		outcome = d.retryOrFail(t, fmt.Sprintf("%s: %v", lacking(t), err))
+	} else {
+		outcome = d.refusedAlone(ctx, portal, t, err)
+	}
 	outcome.Unsent = true
 	return d.settled(ctx, op, []store.Outcome{outcome}, err.Error())
 }
@@ -189,6 +211,21 @@ func (d *Dispatcher) destinationTrouble(ctx context.Context, portal Portal, t st
 			"the gateway's account may not create anything in the destination folder %s: make it content creator or manager of that room", t.Destination)}, true
 	}
 	return store.Outcome{}, false
+}
+
+// destinationLost settles an operation before anything of it was sent, if the destination is the
+// reason for an error.
+func (d *Dispatcher) destinationLost(ctx context.Context, portal Portal, op *store.Operation, err error) (next step, lost bool, _ error) {
+	outcome, lost := d.destinationTrouble(ctx, portal, op.Transfers[0])
+	if !lost {
+		return step{}, false, nil
+	}
+	outcome.Unsent = true
+	next, settleErr := d.settled(ctx, op, sameForAll(op.Transfers, outcome, d.retryOrFail), err.Error())
+	if settleErr != nil || outcome.State != event.Queued {
+		return next, true, settleErr
+	}
+	return step{wait: d.holds.hold(op.Lane, d.o.HoldFirst, holdMax, d.o.Now())}, true, nil
 }
 
 // weed asks the portal for every entry of a refused batch and takes out those that are gone

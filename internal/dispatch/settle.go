@@ -62,6 +62,13 @@ func (d *Dispatcher) pauseAfter(err error) time.Duration {
 // settleResult settles an operation whose result has been read. The result can be read only
 // once, so what it proves is stored before anything else is asked.
 func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.Operation, answer docspace.Operation) (step, error) {
+	if completes(op.Transfers[0]) {
+		found, err := d.look(ctx, portal, op, op.Transfers, nil)
+		if err != nil {
+			return d.cannotLook(ctx, op, err)
+		}
+		return d.conclude(ctx, portal, op, found, answer.Error)
+	}
 	results := entriesOf(answer, op.Transfers[0])
 	credit := attribute(op.Transfers, results)
 	if rest := without(op.Transfers, credit); len(rest) > 0 {
@@ -74,7 +81,7 @@ func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.
 			return d.cannotLook(ctx, op, err)
 		}
 	}
-	outcomes := creditOutcomes(op.Transfers, credit, answer.Error)
+	outcomes := d.creditOutcomes(op, op.Transfers, credit, answer.Error)
 	missing := without(op.Transfers, credit)
 	if strangers := leftOver(results, credit); len(missing) > 0 && len(strangers) == len(missing) {
 		// As many entries came as are missing, and none of them is what was meant.
@@ -140,12 +147,12 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 	seen := 0 // signs of life that are not outcomes yet
 	for id, e := range found {
 		if e.partial {
-			seen += 1 + e.holds
+			seen += e.signs()
 		} else {
 			whole[id] = e
 		}
 	}
-	if err := d.account(ctx, op, creditOutcomes(op.Transfers, whole, "")); err != nil {
+	if err := d.account(ctx, op, d.creditOutcomes(op, op.Transfers, whole, "")); err != nil {
 		return step{}, err
 	}
 	if len(op.Transfers) == 0 {
@@ -201,7 +208,7 @@ func (d *Dispatcher) cannotLook(ctx context.Context, op *store.Operation, err er
 // conclude settles an operation that is certainly over: what was found is done, and the rest
 // is skipped, retried or failed.
 func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Operation, found map[int64]entry, problem string) (step, error) {
-	outcomes := creditOutcomes(op.Transfers, found, problem)
+	outcomes := d.creditOutcomes(op, op.Transfers, found, problem)
 	missing := without(op.Transfers, found)
 	if len(missing) == 0 {
 		return d.settled(ctx, op, outcomes, problem)
@@ -258,23 +265,20 @@ func (d *Dispatcher) unaccounted(ctx context.Context, portal Portal, t store.Tra
 	return d.retryOrFail(t, problem)
 }
 
-// creditOutcomes are the outcomes of transfers whose entries were found. A folder that is
-// there in part is a failure for somebody to look at: sending it again would make a second one.
-func creditOutcomes(transfers []store.Transfer, credit map[int64]entry, problem string) []store.Outcome {
+// creditOutcomes are the outcomes of transfers whose entries were found.
+func (d *Dispatcher) creditOutcomes(op *store.Operation, transfers []store.Transfer, credit map[int64]entry, problem string) []store.Outcome {
 	var outcomes []store.Outcome
 	for _, t := range transfers {
 		e, ok := credit[t.ID]
-		if !ok {
-			continue
+		switch {
+		case !ok:
+		case e.partial:
+			outcomes = append(outcomes, d.incomplete(op, t, e, problem))
+		default:
+			outcomes = append(outcomes, store.Outcome{
+				TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version,
+			})
 		}
-		o := store.Outcome{TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version}
-		if e.partial {
-			o.State, o.Reason = event.Failed, fmt.Sprintf("the folder was copied only in part, to %q (%s)", e.title, e.id)
-			if problem != "" {
-				o.Reason += ": " + problem
-			}
-		}
-		outcomes = append(outcomes, o)
 	}
 	return outcomes
 }

@@ -28,16 +28,30 @@ func titleKey(kind event.Kind, title string) string {
 	return counter.ReplaceAllString(name, "") + extension
 }
 
-// newBatch returns a function that says of one transfer after another whether it may join the
-// same operation: not when its result could be mistaken for that of one before.
-func newBatch() func(store.Transfer) bool {
-	titles, ids := map[string]bool{}, map[event.ID]bool{}
-	return func(t store.Transfer) bool {
-		key := titleKey(t.Kind, t.Title)
-		if titles[key] || ids[t.EntryID] {
-			return false
-		}
-		titles[key], ids[t.EntryID] = true, true
-		return true
+// batch chooses the transfers of one operation: none whose result could be mistaken for that of
+// another, of the same operation or of an open one that fills the same destination.
+type batch struct {
+	titles  map[string]bool
+	ids     map[event.ID]bool
+	refused bool // there was one that did not fit
+}
+
+func newBatch() *batch { return &batch{titles: map[string]bool{}, ids: map[event.ID]bool{}} }
+
+// avoid keeps out entries whose titles others are sending.
+func (b *batch) avoid(kind event.Kind, titles []string) {
+	for _, title := range titles {
+		b.titles[titleKey(kind, title)] = true
 	}
+}
+
+// fits reports whether a transfer may join those that did before.
+func (b *batch) fits(t store.Transfer) bool {
+	key := titleKey(t.Kind, t.Title)
+	if b.titles[key] || b.ids[t.EntryID] {
+		b.refused = true
+		return false
+	}
+	b.titles[key], b.ids[t.EntryID] = true, true
+	return true
 }

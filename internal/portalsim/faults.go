@@ -41,7 +41,8 @@ const (
 	// is not empty.
 	FailItem
 	// Expire makes no progress at item number Item until the portal drops the operation.
-	// That item is then done, unless Undone is set, and the rest silently skipped.
+	// That item is then done, unless Undone is set, and the rest silently skipped. With Within
+	// the item is a folder, and it is that entry of it, counted from 1, where all stops.
 	Expire
 	// DeleteDestination deletes the destination between the PUT and the execution.
 	DeleteDestination
@@ -72,6 +73,7 @@ type Fault struct {
 	Item          int           // FailItem, Expire: counted from 0, folders before files
 	Error         string        // FailItem
 	Undone        bool          // Expire
+	Within        int           // Expire
 }
 
 // fault is an injected Fault and its count.
@@ -87,6 +89,7 @@ type plan struct {
 	failures          map[int]string
 	stuck             bool
 	stuckAt           int
+	stuckWithin       int
 	stuckUndone       bool
 	deleteDestination bool
 	finishInCall      bool
@@ -261,7 +264,7 @@ func (pl *plan) add(f Fault) {
 		}
 		pl.failures[f.Item] = f.Error
 	case Expire:
-		pl.stuck, pl.stuckAt, pl.stuckUndone = true, f.Item, f.Undone
+		pl.stuck, pl.stuckAt, pl.stuckWithin, pl.stuckUndone = true, f.Item, f.Within, f.Undone
 	case DeleteDestination:
 		pl.deleteDestination = true
 	case FinishInCall:

@@ -63,6 +63,7 @@ type operation struct {
 	err                         string
 	finished, cancelled, seen   bool
 	current                     int // index of the top-level item at work
+	within                      int // how many entries of that item have had their turn
 	touched                     []entryRef
 	resultFolders, resultFiles  []entryRef
 	queued, ended, updated      time.Time
@@ -226,7 +227,7 @@ func (p *Portal) runItems(op *operation, to *folder) {
 
 // runItem takes one item's time and does it. It reports false when the operation ends here.
 func (p *Portal) runItem(op *operation, index int, do func() (ID, string)) (ID, bool) {
-	op.current = index
+	op.current, op.within = index, 0
 	if !p.tick(op) {
 		return "", false
 	}
@@ -252,7 +253,7 @@ func (p *Portal) tick(op *operation) bool {
 	if op.cancelled || p.ctx.Err() != nil {
 		return false
 	}
-	stuck := op.plan.stuck && op.plan.stuckAt == op.current
+	stuck := op.plan.stuck && op.plan.stuckAt == op.current && op.plan.stuckWithin == op.within
 	if d := p.opts.Timings.ItemDuration; d > 0 || stuck {
 		p.mu.Unlock()
 		open := true
@@ -271,6 +272,7 @@ func (p *Portal) tick(op *operation) bool {
 		}
 	}
 	op.steps++
+	op.within++
 	if op.total > 0 {
 		op.progress = min(100, 100*op.steps/op.total)
 	}

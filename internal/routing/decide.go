@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	if err != nil {
 		return r.undecided(d, pending, err)
 	}
+	placed := event.EventRouted
 	for _, m := range result.Matches {
 		t := store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict, Entry: facts.Event.Entry,
@@ -70,7 +72,13 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		}
 		if len(m.Path) > 0 {
 			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, m.Destination, m.Path); err != nil {
-				return r.unplaced(d, pending, m, err)
+				// What other rules want of the entry does not wait for this one's destination.
+				state, reason := r.unplaced(pending, m, err)
+				if placed != event.EventPending {
+					placed = state
+				}
+				notes = append(notes, reason)
+				continue
 			}
 		}
 		switch {
@@ -84,6 +92,12 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		d.Transfers = append(d.Transfers, t)
 	}
 	switch {
+	case placed == event.EventPending:
+		d.State = placed
+		// A move comes after the event's copies, and one of those has not even begun.
+		d.Transfers = slices.DeleteFunc(d.Transfers, func(t store.NewTransfer) bool { return t.Action == event.Move })
+	case placed == event.EventFailed:
+		d.State = placed
 	case len(d.Transfers) > 0:
 	case pathFailed:
 		// A rule wanted the entry and could not say where: that must not pass for unwanted.
@@ -250,20 +264,18 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err err
 // as transfers do.
 const placeFor = 24 * time.Hour
 
-// unplaced says what becomes of an event whose destination cannot be found or made. It is tried
-// again as long as that can change.
-func (r *Router) unplaced(d store.Decision, pending store.PendingEvent, m rules.Match, err error) store.Decision {
-	d.Transfers = nil
-	d.State, d.Reason = event.EventPending, fmt.Sprintf("rule %s: %v", m.Rule, err)
+// unplaced says what becomes of an event with a rule whose destination cannot be found or made,
+// and why. It is tried again as long as that can change.
+func (r *Router) unplaced(pending store.PendingEvent, m rules.Match, err error) (event.EventState, string) {
+	reason := fmt.Sprintf("rule %s: %v", m.Rule, err)
 	switch {
 	case docspace.IsGone(err):
-		d.State = event.EventFailed
-		d.Reason += fmt.Sprintf(": the destination folder %s does not exist", m.Destination)
+		return event.EventFailed, reason + fmt.Sprintf(": the destination folder %s does not exist", m.Destination)
 	case docspace.IsForbidden(err):
-		d.Reason += fmt.Sprintf(": make the gateway's account content creator or manager of the room of folder %s", m.Destination)
+		reason += fmt.Sprintf(": make the gateway's account content creator or manager of the room of folder %s", m.Destination)
 		if r.now().Sub(pending.ReceivedAt) > placeFor {
-			d.State = event.EventFailed
+			return event.EventFailed, reason
 		}
 	}
-	return d
+	return event.EventPending, reason
 }

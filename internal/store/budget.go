@@ -79,6 +79,26 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, n
 	return 0, nil
 }
 
+// GiveBackWrite returns a write that was taken from a portal's budget and not used.
+func (s *Store) GiveBackWrite(ctx context.Context, portal string) error {
+	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `UPDATE portal_budgets SET tokens = tokens + 1 WHERE portal = $1`, portal)
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); n == 0 || err != nil {
+			return err // a portal without a limit has no budget to return it to
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE portal_usage SET writes = writes - 1 WHERE portal = $1 AND day = $2 AND writes > 0`,
+			portal, s.now().UTC().Format(time.DateOnly))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("give back a write of portal %s: %w", portal, err)
+	}
+	return nil
+}
+
 // longestWaiting is the lane of the portal's transfer that has been due for longest.
 func longestWaiting(ctx context.Context, tx *sql.Tx, portal string, at int64) (lane string, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT lane FROM transfers WHERE portal = $1 AND state = 'queued' AND next_attempt_at <= $2

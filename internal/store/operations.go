@@ -78,6 +78,10 @@ type ClaimOptions struct {
 	// Fit is asked of one transfer after another, oldest first, whether it may join those
 	// it said yes to before. One that may not is left for a later operation.
 	Fit func(Transfer) bool
+	// Rivals, unless nil, is told before Fit is asked which titles open operations of other lanes
+	// are putting into the same destination. What they make could not be told apart from what
+	// this one makes.
+	Rivals func(kind event.Kind, titles []string)
 }
 
 // Claim makes an operation of queued transfers of a lane whose time has come, oldest first,
@@ -87,12 +91,15 @@ type ClaimOptions struct {
 func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Operation, wait time.Duration, err error) {
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		now := s.now()
-		portal, err := queryColumn[string](ctx, tx, `SELECT portal FROM transfers
+		first, err := queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
 			WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 LIMIT 1`, lane, millis(now))
-		if err != nil || len(portal) == 0 {
+		if err != nil || len(first) == 0 {
 			return err
 		}
-		if wait, err = takeWrite(ctx, tx, portal[0], lane, o.Budget, now); err != nil || wait > 0 {
+		if wait, err = takeWrite(ctx, tx, first[0].Portal, lane, o.Budget, now); err != nil || wait > 0 {
+			return err
+		}
+		if err := s.tellRivals(ctx, tx, first[0], o); err != nil {
 			return err
 		}
 		taken, err := choose(ctx, tx, lane, o, now)
@@ -130,6 +137,25 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 		return nil, 0, fmt.Errorf("claim transfers of lane %s: %w", lane, err)
 	}
 	return op, wait, nil
+}
+
+// tellRivals tells which titles other lanes are putting into the destination of a lane's
+// transfers at this moment.
+func (s *Store) tellRivals(ctx context.Context, tx *sql.Tx, t Transfer, o ClaimOptions) error {
+	if o.Rivals == nil {
+		return nil
+	}
+	if err := s.lockDestination(ctx, tx, t.Portal, t.Destination); err != nil {
+		return err
+	}
+	titles, err := queryColumn[string](ctx, tx, `SELECT t.entry_title FROM operations o JOIN transfers t ON t.operation_id = o.id
+		WHERE o.state <> 'settled' AND o.portal = $1 AND t.state = 'sending' AND t.entry_kind = $2 AND t.destination = $3`,
+		t.Portal, string(t.Kind), string(t.Destination))
+	if err != nil {
+		return fmt.Errorf("read what other lanes send: %w", err)
+	}
+	o.Rivals(t.Kind, titles)
+	return nil
 }
 
 var errNothingFits = errors.New("no transfer fits")
@@ -268,19 +294,6 @@ func (s *Store) KnownResults(ctx context.Context, portal string, kind event.Kind
 		return nil, fmt.Errorf("read known results: %w", err)
 	}
 	return known, nil
-}
-
-// RivalTitles returns the titles that operations begun before one, in other lanes, are putting
-// into the same destination at this moment. What they make cannot be told apart from what that
-// one makes until they are settled.
-func (s *Store) RivalTitles(ctx context.Context, op *Operation, kind event.Kind, destination event.ID) ([]string, error) {
-	titles, err := queryColumn[string](ctx, s.read, `SELECT t.entry_title FROM operations o JOIN transfers t ON t.operation_id = o.id
-		WHERE o.state <> 'settled' AND o.portal = $1 AND o.id < $2 AND t.state = 'sending' AND t.entry_kind = $3 AND t.destination = $4`,
-		op.Portal, op.ID, string(kind), string(destination))
-	if err != nil {
-		return nil, fmt.Errorf("read what other lanes send: %w", err)
-	}
-	return titles, nil
 }
 
 // RuleFile is the last good version of one rules file.

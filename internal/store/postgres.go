@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"docspace-router/internal/event"
 )
 
 // connections is how many connections one process opens to PostgreSQL. A server allows 100 by
@@ -63,9 +65,27 @@ func (s *Store) lockEntries(ctx context.Context, tx *sql.Tx, decisions []Decisio
 	// In one order, so that nobody waits in a circle.
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, key); err != nil {
+		if err := lockUntilEnd(ctx, tx, key); err != nil {
 			return fmt.Errorf("lock entry: %w", err)
 		}
 	}
 	return nil
+}
+
+// lockDestination makes claims for one destination wait for each other, so that each sees what
+// the others are about to put there. On SQLite writing transactions are serial anyway.
+func (s *Store) lockDestination(ctx context.Context, tx *sql.Tx, portal string, destination event.ID) error {
+	if s.kind != PostgreSQL {
+		return nil
+	}
+	if err := lockUntilEnd(ctx, tx, "destination "+portal+" "+string(destination)); err != nil {
+		return fmt.Errorf("lock destination: %w", err)
+	}
+	return nil
+}
+
+// lockUntilEnd takes an advisory lock until the transaction ends.
+func lockUntilEnd(ctx context.Context, tx *sql.Tx, key string) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, key)
+	return err
 }

@@ -65,7 +65,7 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 		return strings.Compare(string(a.Action), string(b.Action)) // "copy" < "move"
 	})
 	for _, t := range transfers {
-		twin, err := s.requeueTwin(ctx, tx, t, now)
+		twin, err := s.requeueTwin(ctx, tx, t, d.EventID, now)
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -73,7 +73,9 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 			if twin.requeued {
 				touched[twin.lane] = true
 			}
-			repeats = append(repeats, twin.event)
+			if twin.event != d.EventID { // else decided on in part before
+				repeats = append(repeats, twin.event)
+			}
 			continue
 		}
 		state, err := initialState(ctx, tx, t.Action, t.Portal, t.Entry)
@@ -110,9 +112,10 @@ type twin struct {
 	lane            string // its own: the rule may have changed since
 }
 
-// requeueTwin looks for a transfer that the same happening already caused. One that failed
-// is queued again, because the newcomer is somebody's second try.
-func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, now time.Time) (twin, error) {
+// requeueTwin looks for a transfer that the same happening already caused, or the event itself
+// when it was decided on in part. One of another event that failed is queued again, because the
+// newcomer is somebody's second try.
+func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) (twin, error) {
 	var id int64
 	var lane string
 	var action event.Action
@@ -121,12 +124,12 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, now 
 	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state
 		FROM transfers t JOIN events e ON e.id = t.event_id
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
-			AND t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
-			AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11)
+			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
+				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11))
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
-		t.Trigger, t.WebhookID).Scan(&id, &found.event, &lane, &action, &state)
+		t.Trigger, t.WebhookID, newcomer).Scan(&id, &found.event, &lane, &action, &state)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return twin{}, nil
@@ -134,7 +137,7 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, now 
 		return twin{}, err
 	}
 	found.found = true
-	if state != event.Failed {
+	if state != event.Failed || found.event == newcomer {
 		return found, nil
 	}
 	if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
@@ -252,7 +255,10 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 	if o.Unsent {
 		firstSent = millis(op.StartedAt)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2, result_id = $3, result_title = $4,
+	// A folder that was copied in part stays known while its transfer waits.
+	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2,
+			result_id = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_id ELSE $3 END,
+			result_title = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_title ELSE $4 END,
 			result_version = $5, attempts = attempts + $6, next_attempt_at = $7, max_batch = $8, ended_at = $9,
 			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END,
 			sent_at = CASE WHEN sent_at = $11 THEN 0 ELSE sent_at END
