@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/rules"
 )
@@ -69,7 +71,7 @@ be asked or the delivery is about no file or folder, 2 wrong usage or unreadable
 		if err != nil {
 			return err
 		}
-		return explain(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
+		return explainDelivery(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
 	}
 	return cmd
 }
@@ -109,7 +111,7 @@ func readDelivery(env environment, path string) (event.Event, error) {
 	return ev, nil
 }
 
-func explain(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
+func explainDelivery(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
 	facts := rules.Facts{Portal: p.Name, Event: ev, Now: time.Now()}
 	own := false
 	if online {
@@ -119,12 +121,23 @@ func explain(ctx context.Context, w io.Writer, output string, c *config.Config, 
 			return findings(fmt.Errorf("ask portal %s: %w", p.Name, err))
 		}
 	}
-	e := newExplanation(c.Rules, facts, online, own)
+	return printExplanation(w, output, explain.New(c.Rules, facts, online, own))
+}
+
+func printExplanation(w io.Writer, output string, e explain.Explanation) error {
 	if output == "json" {
 		return writeJSON(w, e)
 	}
-	e.print(w)
+	e.Print(w)
 	return nil
+}
+
+func portalNames(c *config.Config) string {
+	names := make([]string, len(c.Portals))
+	for i, p := range c.Portals {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // askPortal completes the facts as routing does.
