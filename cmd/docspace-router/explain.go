@@ -21,32 +21,47 @@ import (
 
 func newExplain(env environment) *cobra.Command {
 	var flags rulesFlags
+	var gateway adminFlags
 	cmd := &cobra.Command{
-		Use:   "explain BODY.json",
+		Use:   "explain BODY.json | --event ID",
 		Short: "Shows which rules match a delivery, and why the others do not",
-		Long: `explain reads the body of a webhook delivery and says for every rule whether it matches
-and, if not, which condition failed first and what was found instead. It routes nothing.
-The portal keeps the body of each delivery in the webhook's history; the file may be "-"
-for standard input.
+		Long: `explain says for every rule whether it matches a delivery and, if not, which condition
+failed first and what was found instead. It routes nothing.
 
-A delivery does not say in which room its file lies. What rests on such things is marked
-with a question mark, unless --online lets explain ask the portal, as serve would do.
+The delivery is a file with the body of a webhook request, or "-" for standard input; the
+portal keeps the body of each delivery in the webhook's history. A delivery does not say
+in which room its file lies. What rests on such things is marked with a question mark,
+unless --online lets explain ask the portal, as serve would do. Without --online the
+secrets that the rules file refers to need not be there.
 
-Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal could not
-be asked or the delivery is about no file or folder, 2 wrong usage or unreadable input.`,
+With --event, explain asks the running gateway about an event it has stored: the rules in
+use decide, and the portal is asked.
+
+Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal or the
+gateway could not be asked or the delivery is about no file or folder, 2 wrong usage or
+unreadable input.`,
 		Example: `  docspace-router explain delivery.json
-  docspace-router explain --online --portal acme -o json - < delivery.json`,
+  docspace-router explain --online --portal acme -o json - < delivery.json
+  docspace-router explain --event 42`,
 		Args: atMostOne("delivery"),
 	}
 	flags.add(cmd)
+	gateway.add(cmd)
 	withVariables(cmd)
 	output := addOutput(cmd)
 	body := cmd.Flags().StringP("file", "f", "", "the `file` with the delivery's body, when it is not given as an argument")
+	stored := cmd.Flags().Int64("event", 0, "the `id` of an event that the running gateway has stored")
 	portal := cmd.Flags().String("portal", "", "the `name` of the portal that sent it; needed when there are several")
 	online := cmd.Flags().Bool("online", false, "ask the portal for what the delivery does not say")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd, env); err != nil {
 			return err
+		}
+		if cmd.Flags().Changed("event") {
+			if len(args) == 1 || *body != "" || *portal != "" || *online {
+				return errors.New("a stored event has its own body and portal, and the portal is asked: give --event alone")
+			}
+			return explainStored(cmd.Context(), env, gateway, output.value, *stored)
 		}
 		switch {
 		case len(args) == 1 && *body != "":
@@ -54,11 +69,12 @@ be asked or the delivery is about no file or folder, 2 wrong usage or unreadable
 		case len(args) == 1:
 			*body = args[0]
 		case *body == "":
-			return errors.New(`name the file with the delivery's body, or "-" for standard input`)
+			return errors.New(`name the file with the delivery's body, or "-" for standard input, or an event with --event`)
 		}
 		if *body == "-" && flags.path == "-" {
 			return errors.New("the rules and the delivery cannot both come from standard input")
 		}
+		flags.withoutSecrets = !*online
 		c, err := loadRules(env, flags)
 		if err != nil {
 			return findings(err)
@@ -74,6 +90,23 @@ be asked or the delivery is about no file or folder, 2 wrong usage or unreadable
 		return explainDelivery(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
 	}
 	return cmd
+}
+
+// explainStored lets the running gateway explain an event it has stored.
+func explainStored(ctx context.Context, env environment, gateway adminFlags, output string, id int64) error {
+	if id < 1 {
+		return errors.New("--event wants the id of a stored event, a number above 0")
+	}
+	var e explain.Explanation
+	err := gateway.post(ctx, fmt.Sprintf("/api/v1/events/%d/explain", id), &e)
+	var status *statusError
+	switch {
+	case errors.As(err, &status):
+		return err
+	case err != nil:
+		return findings(fmt.Errorf("explain event %d: %w", id, err))
+	}
+	return printExplanation(env.stdout, output, e)
 }
 
 func choosePortal(c *config.Config, name string) (config.Portal, error) {

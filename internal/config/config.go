@@ -96,6 +96,11 @@ type Options struct {
 	// AllowUnsigned accepts portals without webhook secrets, whose deliveries anybody could
 	// forge. Default false.
 	AllowUnsigned bool
+
+	// WithoutSecrets leaves variables and secret files unread, for those who look at the rules
+	// alone: the portals of the result have no secrets, and one that variables describe has no
+	// address. Default false.
+	WithoutSecrets bool
 }
 
 func (o Options) lookup(name string) (string, bool) {
