@@ -165,6 +165,9 @@ func missing(f *Facts) fact {
 	}
 	e := &f.Event.Entry
 	if e.Detailed {
+		if f.AuthorUnknown {
+			m |= allAuthor
+		}
 		return m
 	}
 	m |= factDetails

@@ -1,5 +1,10 @@
 package rules
 
+import (
+	"maps"
+	"slices"
+)
+
 // roomTypes names DocSpace's numbers of room types as expressions see them.
 var roomTypes = map[int]string{
 	1: "filling_forms",
@@ -13,6 +18,19 @@ var roomTypes = map[int]string{
 // RoomType returns the name that expressions know one of DocSpace's numbers of room types
 // by, or "" for a number this version does not know.
 func RoomType(number int) string { return roomTypes[number] }
+
+// RoomTypes lists the names of all types of room.
+func RoomTypes() []string { return slices.Sorted(maps.Values(roomTypes)) }
+
+// RoomTypeNumber returns DocSpace's number of a type of room, or 0 for a name it has not.
+func RoomTypeNumber(name string) int {
+	for number, known := range roomTypes {
+		if known == name {
+			return number
+		}
+	}
+	return 0
+}
 
 // Wants reports whether any enabled rule is about the trigger on the portal.
 func (t *Table) Wants(portal, trigger string) bool {

@@ -92,6 +92,10 @@ type Facts struct {
 	Room          *Room
 	RoomTagsKnown bool // whether Room.Tags has been looked up
 
+	// AuthorUnknown says that even a detailed entry does not tell who it is by, as where a
+	// rule test leaves that out.
+	AuthorUnknown bool
+
 	Now time.Time // what expressions see as now
 }
 

@@ -1,0 +1,87 @@
+package ruletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"docspace-router/internal/config"
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/rules"
+)
+
+// gatewayID is the account the gateway has in tests.
+const gatewayID = "00000000-0000-4000-8000-000000000000"
+
+// roomsSection is what the rooms of a portal lie in.
+var roomsSection = docspace.Folder{ID: "2", Title: "Rooms"}
+
+// portal answers what rules ask of a portal, with what a test says.
+type portal struct {
+	places map[event.ID]*config.Place
+	given  *config.Given
+}
+
+var _ routing.Portal = (*portal)(nil)
+
+// errNotSaid marks what a test would have to say for the rules to decide.
+var errNotSaid = errors.New("the test does not say enough")
+
+func (p *portal) Self(context.Context) (docspace.User, error) {
+	return docspace.User{User: event.User{ID: gatewayID}}, nil
+}
+
+func (p *portal) ClockOffset() time.Duration { return 0 }
+
+func (p *portal) FolderPath(_ context.Context, id event.ID) ([]docspace.Folder, error) {
+	at, ok := p.places[id]
+	if !ok {
+		return nil, fmt.Errorf("%w: describe the room or folder %s under rooms", errNotSaid, id)
+	}
+	var path []docspace.Folder
+	for _, place := range at.Chain() {
+		path = append(path, folder(place))
+	}
+	slices.Reverse(path)
+	return append([]docspace.Folder{roomsSection}, path...), nil
+}
+
+func (p *portal) Room(_ context.Context, id event.ID) (docspace.Folder, error) {
+	at, ok := p.places[id]
+	if !ok {
+		return docspace.Folder{}, fmt.Errorf("%w: describe the room %s under rooms", errNotSaid, id)
+	}
+	return folder(at), nil
+}
+
+func folder(p *config.Place) docspace.Folder {
+	f := docspace.Folder{ID: p.ID, Title: p.Title, Tags: p.Tags}
+	if p.In == nil {
+		f.RoomType = rules.RoomTypeNumber(p.Type)
+	}
+	return f
+}
+
+// File is asked for what the event lacks, which is what the test leaves out.
+func (p *portal) File(context.Context, event.ID) (docspace.File, error) {
+	return docspace.File{}, p.lacking()
+}
+
+func (p *portal) Folder(context.Context, event.ID) (docspace.Folder, error) {
+	return docspace.Folder{}, p.lacking()
+}
+
+func (p *portal) lacking() error {
+	switch {
+	case p.given.Size == nil && p.given.Kind == event.File && p.given.By == nil:
+		return fmt.Errorf("%w: the rules ask about the file; give it a size, and say who it is by", errNotSaid)
+	case p.given.Size == nil && p.given.Kind == event.File:
+		return fmt.Errorf("%w: the rules ask about the file; give it a size", errNotSaid)
+	default:
+		return fmt.Errorf("%w: the rules ask who the %s is by; say so with by", errNotSaid, p.given.Kind)
+	}
+}

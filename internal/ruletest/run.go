@@ -1,0 +1,164 @@
+package ruletest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"docspace-router/internal/config"
+	"docspace-router/internal/event"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/rules"
+)
+
+// Result is what became of one test.
+type Result struct {
+	Case *config.Case
+
+	// Trouble is why the test proves nothing: it does not say enough, or an expression failed.
+	Trouble string
+
+	Missing    []Missing  // what was expected and does not happen
+	Unexpected []Transfer // what happens and was not expected
+}
+
+// Passed reports whether the rules do what the test says.
+func (r *Result) Passed() bool {
+	return r.Trouble == "" && len(r.Missing) == 0 && len(r.Unexpected) == 0
+}
+
+// Transfer is what the rules make of an event.
+type Transfer struct {
+	Rule     string
+	Action   event.Action
+	Conflict event.Conflict
+	To       event.ID
+	Path     string // folders below To; "" is To itself
+}
+
+// Missing is an expected transfer that does not happen, and why the rule it names, if any, does
+// not lead to it.
+type Missing struct {
+	config.Expected
+	Why *rules.Verdict
+}
+
+// Run runs the tests of a file against the rules.
+func Run(ctx context.Context, c *config.Config, t *config.Tests) []Result {
+	results := make([]Result, len(t.Cases))
+	for i := range t.Cases {
+		results[i] = run(ctx, c, t, &t.Cases[i])
+	}
+	return results
+}
+
+func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case) Result {
+	r := Result{Case: tc}
+	facts, err := factsOf(ctx, c, t, &tc.Given)
+	own := errors.Is(err, routing.ErrOwnEvent)
+	if err != nil && !own {
+		r.Trouble = err.Error()
+		return r
+	}
+	var got []Transfer
+	if !own {
+		result := c.Rules.Match(&facts)
+		for _, e := range result.Errors {
+			r.Trouble = fmt.Sprintf("rule %s: %s", e.Rule, e.Text)
+		}
+		for _, m := range result.Matches {
+			got = append(got, Transfer{m.Rule, m.Action, m.Conflict, m.Destination, ""})
+		}
+	}
+	missing, unexpected := compare(tc.Expect, got)
+	r.Unexpected = unexpected
+	verdicts := c.Rules.Explain(&facts)
+	for _, e := range missing {
+		m := Missing{Expected: e}
+		for i := range verdicts {
+			if verdicts[i].Rule == e.Rule && !verdicts[i].Matched {
+				m.Why = &verdicts[i]
+			}
+		}
+		r.Missing = append(r.Missing, m)
+	}
+	return r
+}
+
+// factsOf is what the gateway would know of the event when it decides.
+func factsOf(ctx context.Context, c *config.Config, t *config.Tests, g *config.Given) (rules.Facts, error) {
+	name, err := portalOf(c, g)
+	if err != nil {
+		return rules.Facts{}, err
+	}
+	ev, err := eventOf(t, g)
+	if err != nil {
+		return rules.Facts{}, err
+	}
+	author := ev.Entry.CreatedBy
+	facts := rules.Facts{
+		Portal: name, Event: ev, Now: g.When, AuthorUnknown: author.Email == "" && author.DisplayName == "",
+	}
+	p := &portal{places: t.Places, given: g}
+	err = routing.NewLocator(time.Minute).Complete(ctx, routing.Snapshot{
+		Rules:  c.Rules,
+		Portal: func(string) (routing.Portal, bool) { return p, true },
+	}, &facts)
+	return facts, err
+}
+
+func portalOf(c *config.Config, g *config.Given) (string, error) {
+	var names []string
+	for _, p := range c.Portals {
+		names = append(names, p.Name)
+	}
+	switch {
+	case g.Portal == "" && len(names) == 1:
+		return names[0], nil
+	case g.Portal == "":
+		return "", fmt.Errorf("%w: the rules have several portals; say with portal which one it happens on: %s", errNotSaid, strings.Join(names, ", "))
+	case !slices.Contains(names, g.Portal):
+		return "", fmt.Errorf("the rules have no portal %s, only %s", g.Portal, strings.Join(names, ", "))
+	}
+	return g.Portal, nil
+}
+
+// compare pairs what was expected with what happens, and returns what has no partner. An
+// expectation may leave open what it does not care about, so that a first partner found may
+// have to be given up for another.
+func compare(expected []config.Expected, got []Transfer) (missing []config.Expected, unexpected []Transfer) {
+	partner := make([]int, len(got)) // the expectation, from 1
+	var pair func(e int, tried []bool) bool
+	pair = func(e int, tried []bool) bool {
+		for i := range got {
+			if tried[i] || !fits(&expected[e], &got[i]) {
+				continue
+			}
+			tried[i] = true
+			if partner[i] == 0 || pair(partner[i]-1, tried) {
+				partner[i] = e + 1
+				return true
+			}
+		}
+		return false
+	}
+	for e := range expected {
+		if !pair(e, make([]bool, len(got))) {
+			missing = append(missing, expected[e])
+		}
+	}
+	for i := range got {
+		if partner[i] == 0 {
+			unexpected = append(unexpected, got[i])
+		}
+	}
+	return missing, unexpected
+}
+
+func fits(e *config.Expected, t *Transfer) bool {
+	return e.Action == t.Action && e.To == t.To && e.Path == t.Path &&
+		(e.Rule == "" || e.Rule == t.Rule) && (e.Conflict == "" || e.Conflict == t.Conflict)
+}
