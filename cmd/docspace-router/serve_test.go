@@ -73,7 +73,7 @@ func TestServe(t *testing.T) {
 		`{"event":{"id":78,"createBy":%q,"trigger":"file.copied"},"payload":{"id":1,"parentId":%s,"title":"x.pdf","fileEntryType":2}}`, robot, source))
 	for body, want := range map[string]string{
 		"upload.json": fmt.Sprintf("in folder %s, room %s \"Client\"\n\n  yes  rule-1\n         copy   to folder %s, on conflict duplicate\n\n1 of 1 rule matches.\n", below, source, dest),
-		"own.json":    "The gateway caused this event itself, so it is ignored whatever the rules say.\n",
+		"own.json":    "The gateway caused this event itself: only rules with own_events see it.\n",
 	} {
 		cmd := exec.Command("docspace-router", "explain", "--online", body)
 		cmd.Dir, cmd.Env = dir, variables

@@ -21,7 +21,7 @@ const (
 
 // Config is a rules file, validated and compiled. Nobody changes it once it is made.
 type Config struct {
-	Portals  []Portal // in file order; never empty
+	Portals  []Portal // in the order of the files; never empty
 	Rules    *rules.Table
 	Files    []File
 	Warnings Problems
@@ -57,12 +57,22 @@ type Position struct {
 
 func (p Position) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
 
+// seenFrom names the place for somebody who reads a file: by its line, if it is in that file.
+func (p Position) seenFrom(file string) string {
+	if p.File == file {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return p.String()
+}
+
 // File is the text of a rules file as it was read. It holds no secret but those written into
 // the rules file itself.
 type File struct {
 	Name string // without its directory
 	Hash string // SHA-256 of Text, hex
 	Text []byte
+
+	Unreadable string // why there is no Text; never of the files of a Config
 }
 
 // Portal returns the portal of that name.
@@ -86,8 +96,8 @@ func (c *Config) Hash() string {
 
 // Options say where the rules file is and what it may refer to.
 type Options struct {
-	// Path is the rules file. Parse needs it only to find secret files: their paths are
-	// relative to its directory.
+	// Path is the rules file, or a directory whose *.yaml files are read in name order. Parse
+	// needs it only to find secret files: their paths are relative to the file's directory.
 	Path string
 
 	// LookupEnv finds an environment variable, as os.LookupEnv does. nil: none is set.
@@ -101,6 +111,8 @@ type Options struct {
 	// alone: the portals of the result have no secrets, and one that variables describe has no
 	// address. Default false.
 	WithoutSecrets bool
+
+	shown string // how problems name the file; "" is Path
 }
 
 func (o Options) lookup(name string) (string, bool) {
@@ -110,24 +122,29 @@ func (o Options) lookup(name string) (string, bool) {
 	return o.LookupEnv(name)
 }
 
-// Load reads and validates the rules file. The error is Problems, or a *FileError when there
-// is no readable file.
+// Load reads and validates the rules file, or all files of the directory. The error is Problems,
+// or a *FileError when there is nothing to read.
 func Load(o Options) (*Config, error) {
-	text, err := readRules(o.Path)
+	files, isDir, err := readRules(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(o.Path, text, o)
+	return strict(parseFiles(files, o, isDir, nil))
 }
 
-// Parse validates the text of a rules file. Problems name the file as name. The error, if
+// Parse validates the text of one rules file. Problems name the file as name. The error, if
 // any, is Problems.
 func Parse(name string, text []byte, o Options) (*Config, error) {
-	c, _, problems := parse(name, text, o)
-	if len(problems) > 0 {
+	o.shown = name
+	return strict(parseFiles([]File{newFile(name, text)}, o, false, nil))
+}
+
+// strict refuses everything when anything is wrong.
+func strict(r *reading) (*Config, error) {
+	if problems := r.problems(); len(problems) > 0 {
 		return nil, problems
 	}
-	return c, nil
+	return r.config, nil
 }
 
 func newFile(path string, text []byte) File {

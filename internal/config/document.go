@@ -24,12 +24,15 @@ const maxVisits = 2_000_000
 // what it does not understand: 0x10 or 1_000 would silently become another id.
 type document struct {
 	name        string
+	dir         string // what paths of secret files are relative to
 	text        string
+	unreadable  string // why there is no text
 	lines       []string
 	options     Options
 	problems    Problems
 	warnings    Problems
 	secretFiles []secretFile
+	portalNames []string // those with problems included
 	visits      int
 }
 
@@ -65,6 +68,10 @@ func (d *document) root() (top *yaml.Node) {
 			top = nil
 		}
 	}()
+	if d.unreadable != "" {
+		d.add(start, "", "", "the file %s", d.unreadable)
+		return nil
+	}
 	d.text = strings.TrimPrefix(d.text, "\uFEFF")
 	if line, column, what := unprintable(d.text); what != "" {
 		d.add(&yaml.Node{Line: line, Column: column}, "", "", "%s is not allowed in YAML", what)
@@ -228,6 +235,7 @@ type field struct {
 	key   *yaml.Node
 	value *yaml.Node // nil when there is none of use, which has been reported
 	in    *yaml.Node // the mapping the key is written in: this one, or one merged into it
+	path  string     // where it is written when that is elsewhere, as in defaults.portal
 }
 
 // fields are the keys of a mapping.
@@ -238,9 +246,8 @@ type fields struct {
 	byName map[string]field
 }
 
-// schema names the keys of a mapping. Those of later are part of the design but not of this
-// version: accepting them silently would route wrongly.
-type schema struct{ known, later []string }
+// schema names the keys a mapping may have.
+type schema []string
 
 // mapping reads a mapping and reports everything that is wrong with its keys.
 func (d *document) mapping(n *yaml.Node, path string, s schema) (fields, bool) {
@@ -252,16 +259,14 @@ func (d *document) mapping(n *yaml.Node, path string, s schema) (fields, bool) {
 	for name, at := range f.byName {
 		where := join(path, name)
 		switch {
-		case slices.Contains(s.known, name):
+		case slices.Contains(s, name):
 			if !isNull(at.value) {
 				continue
 			}
 			d.add(at.key, where, "", "%s is empty", name)
-		case slices.Contains(s.later, name):
-			d.add(at.key, where, "", "%s is not supported by this version yet", name)
 		default:
 			hint := ""
-			if near := rules.Nearest(name, s.known); near != "" {
+			if near := rules.Nearest(name, s); near != "" {
 				hint = "did you mean " + near + "?"
 				meant[near] = field{key: at.key}
 			}
@@ -310,7 +315,7 @@ func (d *document) collect(n *yaml.Node, path string, into map[string]field, dep
 		}
 		switch earlier, ok := into[key.Value]; {
 		case !ok:
-			into[key.Value] = field{key, value, n}
+			into[key.Value] = field{key: key, value: value, in: n}
 		case earlier.in == n && earlier.key != key:
 			d.add(key, join(path, key.Value), "", "%s is given twice, first in line %d", key.Value, earlier.key.Line)
 		}
@@ -366,7 +371,22 @@ func (f fields) has(name string) bool {
 }
 
 // sub is the path of a key below this mapping.
-func (f fields) sub(name string) string { return join(f.path, name) }
+func (f fields) sub(name string) string {
+	if path := f.byName[name].path; path != "" {
+		return path
+	}
+	return join(f.path, name)
+}
+
+// inherit takes over those keys of defaults that are not there.
+func (f fields) inherit(defaults fields) {
+	for name, at := range defaults.byName {
+		if !f.has(name) {
+			at.path = defaults.sub(name)
+			f.byName[name] = at
+		}
+	}
+}
 
 func join(path, name string) string {
 	if path == "" {

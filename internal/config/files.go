@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -21,14 +22,79 @@ const (
 	maxSecretFile = 64 << 10
 )
 
-func readRules(path string) ([]byte, *FileError) {
+// readRules reads the rules file, or the files of the directory in name order.
+func readRules(path string) (files []File, isDir bool, err *FileError) {
 	if path == "" {
-		return nil, &FileError{Path: "rules file", Text: "no path is given"}
+		return nil, false, &FileError{Path: "rules file", Text: "no path is given"}
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, &FileError{Path: path, Text: "is a directory; a directory of rules files is not supported by this version yet"}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		text, err := readFile(path, maxFile)
+		if err != nil {
+			return nil, false, err
+		}
+		return []File{newFile(path, text)}, false, nil
 	}
-	return readFile(path, maxFile)
+	// A directory can change while it is read, file by file. What is read twice alike was there
+	// at one moment.
+	const attempts = 5
+	for range attempts {
+		if files, err = readDir(path); err != nil {
+			return nil, true, err
+		}
+		again, err := readDir(path)
+		if err != nil {
+			return nil, true, err
+		}
+		if slices.EqualFunc(files, again, func(a, b File) bool { return a.Name == b.Name && a.Hash == b.Hash }) {
+			break
+		}
+	}
+	return files, true, nil
+}
+
+// rulesFiles lists the names of the files in a directory that hold rules. Hidden ones are left
+// out: editors and Kubernetes keep their own there.
+func rulesFiles(dir string) ([]string, *FileError) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fileError(dir, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if isRulesFile(e.Name()) && !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func isRulesFile(name string) bool {
+	return strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".")
+}
+
+func readDir(dir string) ([]File, *FileError) {
+	names, err := rulesFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	size := 0
+	for _, name := range names {
+		text, err := readFile(filepath.Join(dir, name), maxFile)
+		if err != nil {
+			// The file stands for itself: the others must not suffer.
+			files = append(files, File{Name: name, Hash: contentSum(nil, err), Unreadable: err.Text})
+			continue
+		}
+		if size += len(text); size > maxFile {
+			return nil, &FileError{Path: dir, Text: fmt.Sprintf("holds more than %d KiB of rules", maxFile>>10)}
+		}
+		files = append(files, newFile(name, text))
+	}
+	if len(files) == 0 {
+		return nil, &FileError{Path: dir, Text: "holds no *.yaml file"}
+	}
+	return files, nil
 }
 
 func readSecret(path string) ([]byte, *FileError) { return readFile(path, maxSecretFile) }
@@ -98,14 +164,26 @@ func fingerprint(rulesSum string, secrets []secretFile) string {
 	return strings.Join(slices.Compact(parts), "\n")
 }
 
-// fingerprintOnDisk is the fingerprint that loading now would have, as long as the rules file
-// still refers to the same secret files.
+// fingerprintOnDisk is the fingerprint that loading now would have, as long as the rules
+// still refer to the same secret files.
 func fingerprintOnDisk(path string, secretPaths []string) string {
 	secrets := make([]secretFile, len(secretPaths))
 	for i, p := range secretPaths {
 		b, err := readSecret(p)
 		secrets[i] = secretFile{p, contentSum(b, err)}
 	}
-	text, err := readRules(path)
-	return fingerprint(contentSum(text, err), secrets)
+	files, _, err := readRules(path)
+	return fingerprint(rulesSum(files, err), secrets)
+}
+
+// rulesSum stands for the rules files, or for the reason why there are none.
+func rulesSum(files []File, err *FileError) string {
+	if err != nil {
+		return "error: " + err.Text
+	}
+	sums := make([]string, len(files))
+	for i, f := range files {
+		sums[i] = f.Name + " " + f.Hash
+	}
+	return strings.Join(sums, " ")
 }

@@ -72,13 +72,17 @@ func TestLoadSaysWhyThereIsNoFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	large := filepath.Join(dir, "large.yaml")
+	empty := t.TempDir()
+	if err := os.WriteFile(filepath.Join(empty, ".hidden.yaml"), []byte("version: 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(large, bytes.Repeat([]byte("#"), maxFile+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{
 		"":                              "rules file: no path is given",
 		filepath.Join(dir, "none.yaml"): filepath.Join(dir, "none.yaml") + ": does not exist",
-		dir:                             dir + ": is a directory; a directory of rules files is not supported by this version yet",
+		empty:                           empty + ": holds no *.yaml file",
 		large:                           large + ": is larger than 16384 KiB",
 	} {
 		_, err := Load(Options{Path: path, LookupEnv: onePortal()})

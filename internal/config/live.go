@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,11 @@ type Status struct {
 	LoadedAt     time.Time
 	Cause        string // what made the program load the version in use
 	LastAttempt  time.Time
-	LastError    error // nil after a success; Problems where the file is to blame
+	LastError    error // nil after a success; Problems where files are to blame
 	FromLastGood bool  // the version in use is the one kept from an earlier run
+	// Partly says that files of the directory with problems are in use as they last were
+	// without, or not at all, while the others are as they stand.
+	Partly bool
 }
 
 // Live is a Config that follows its file.
@@ -101,19 +105,23 @@ func NewLive(ctx context.Context, o LiveOptions) (*Live, error) {
 	l.reloading.Lock()
 	defer l.reloading.Unlock()
 	started := time.Now()
-	next, print, err := l.load()
-	if err == nil {
-		l.use(next, print, causeStart, false)
-		l.save(ctx)
-		l.logged(started, causeStart, "loaded", nil)
+	files := l.keptFiles(ctx)
+	next, print, err := l.load(files)
+	if next == nil {
+		if next = l.lastGood(files); next == nil {
+			return nil, err
+		}
+		l.use(next, "", Status{Cause: causeStart, FromLastGood: true})
+		l.failed(started, causeStart, err)
 		return l, nil
 	}
-	kept := l.lastGood(ctx)
-	if kept == nil {
-		return nil, err
+	l.use(next, print, Status{Cause: causeStart, Partly: err != nil})
+	l.save(ctx)
+	if err != nil {
+		l.failed(started, causeStart, err)
+		return l, nil
 	}
-	l.use(kept, "", causeStart, true)
-	l.failed(started, causeStart, err)
+	l.logged(started, causeStart, "loaded", nil)
 	return l, nil
 }
 
@@ -132,12 +140,12 @@ func (l *Live) Reload(ctx context.Context, cause string) error {
 		return err
 	}
 	started := time.Now()
-	next, print, err := l.load()
-	if err != nil {
+	next, print, err := l.load(l.Current().Files)
+	switch {
+	case next == nil, err != nil && print == l.loaded:
 		l.failed(started, cause, err)
 		return err
-	}
-	if print == l.loaded {
+	case print == l.loaded:
 		l.succeeded()
 		l.logged(started, cause, "unchanged", nil)
 		return nil
@@ -150,45 +158,53 @@ func (l *Live) Reload(ctx context.Context, cause string) error {
 			return err
 		}
 	}
-	l.use(next, print, cause, false)
+	l.use(next, print, Status{Cause: cause, Partly: err != nil})
 	l.save(ctx)
+	if err != nil {
+		l.failed(started, cause, err)
+		return err
+	}
 	l.logged(started, cause, "loaded", nil)
 	return nil
 }
 
-// load reads and checks the file and notes what was tried.
-func (l *Live) load() (*Config, string, error) {
+// load reads and checks the files and notes what was tried. Of a directory, files with problems
+// are replaced by what good holds of them: then there is both a Config and an error.
+func (l *Live) load(good []File) (*Config, string, error) {
 	l.refused = false
-	text, fileErr := readRules(l.o.Path)
+	files, isDir, fileErr := readRules(l.o.Path)
 	if fileErr != nil {
 		// The secret files of the attempt before stay watched: they belong to the version in
 		// use, which may be what comes back.
 		l.attempted = fingerprintOnDisk(l.o.Path, l.secretPaths)
 		return nil, "", fileErr
 	}
-	next, secrets, problems := parse(l.o.Path, text, l.o.Options)
-	l.secretPaths = nil
-	for _, s := range secrets {
-		l.secretPaths = append(l.secretPaths, s.path)
-	}
-	l.attempted = fingerprint(contentSum(text, nil), secrets)
+	next, secrets, problems := assemble(files, good, l.o.Options, isDir)
+	l.watchSecrets(secrets)
+	l.attempted = fingerprint(rulesSum(files, nil), secrets)
 	if len(problems) > 0 {
-		return nil, "", problems
+		return next, l.attempted, problems
 	}
 	return next, l.attempted, nil
 }
 
+func (l *Live) watchSecrets(secrets []secretFile) {
+	l.secretPaths = nil
+	for _, s := range secrets {
+		l.secretPaths = append(l.secretPaths, s.path)
+	}
+}
+
 // use is the one swap.
-func (l *Live) use(next *Config, print, cause string, fromLastGood bool) {
+func (l *Live) use(next *Config, print string, s Status) {
 	now := time.Now()
 	l.loaded = print
 	l.current.Store(next)
-	l.status.Store(&Status{
-		Hash: next.Hash(), LoadedAt: now, Cause: cause, LastAttempt: now, FromLastGood: fromLastGood,
-	})
+	s.Hash, s.LoadedAt, s.LastAttempt = next.Hash(), now, now
+	l.status.Store(&s)
 	l.metrics.inUse(next)
-	if !fromLastGood {
-		l.metrics.succeeded(now, cause != causeStart)
+	if !s.FromLastGood && !s.Partly {
+		l.metrics.succeeded(now, s.Cause != causeStart)
 	}
 }
 
@@ -217,11 +233,17 @@ func (l *Live) logged(started time.Time, cause, status string, err error) {
 	}
 	if err == nil {
 		l.logger.Info("configuration read", attrs...)
+		if warnings := l.Current().Warnings; len(warnings) > 0 && status == "loaded" {
+			l.logger.Warn("configuration has warnings", "err", brief(warnings))
+		}
 		return
 	}
 	attrs = append(attrs, "err", brief(err))
-	if s.FromLastGood {
+	switch {
+	case s.FromLastGood:
 		attrs = append(attrs, "reason", "the last good version from the database is in use")
+	case s.Partly:
+		attrs = append(attrs, "reason", "files without problems are in use, the others as they last were without")
 	}
 	l.logger.Error("configuration refused", attrs...)
 }
@@ -247,26 +269,32 @@ func (l *Live) save(ctx context.Context) {
 	l.unsaved = err != nil
 }
 
-// lastGood returns the version kept from an earlier run, or nil.
-func (l *Live) lastGood(ctx context.Context) *Config {
+// keptFiles returns the files of the version kept from an earlier run.
+func (l *Live) keptFiles(ctx context.Context) []File {
 	if l.o.LastGood == nil {
 		return nil
 	}
 	files, err := l.o.LastGood.Load(ctx)
-	switch {
-	case err != nil:
+	if err != nil {
 		l.logger.Warn("last good configuration not read", "err", err)
 		return nil
-	case len(files) != 1:
+	}
+	return files
+}
+
+// lastGood makes a Config of the version kept from an earlier run, or nil.
+func (l *Live) lastGood(files []File) *Config {
+	if len(files) == 0 {
 		return nil
 	}
-	kept, secrets, problems := parse(l.o.Path, files[0].Text, l.o.Options)
-	if len(problems) > 0 {
+	info, err := os.Stat(l.o.Path)
+	r := parseFiles(files, l.o.Options, len(files) > 1 || err == nil && info.IsDir(), nil)
+	if problems := r.problems(); len(problems) > 0 {
 		l.logger.Warn("last good configuration no longer valid", "err", brief(problems))
 		return nil
 	}
-	for _, s := range secrets {
+	for _, s := range r.secretFiles() {
 		l.secretPaths = append(l.secretPaths, s.path)
 	}
-	return kept
+	return r.config
 }

@@ -113,7 +113,7 @@ func TestGoodFiles(t *testing.T) {
 		"simple": {
 			Portals: []portalSummary{defaultPortal},
 			Rules: []rules.Info{{Number: 1, Spec: rules.Spec{
-				Name: "a", Origin: "simple.yaml:3:5", Portal: "default", Triggers: upload,
+				Name: "a", Origin: "simple.yaml:3:5", Portals: []string{"default"}, Triggers: upload,
 				Routes: []rules.Route{{Source: "1", SourceKind: "room", Subfolders: true, Destination: "2"}},
 				Action: event.Copy, Conflict: event.Duplicate,
 			}}},
@@ -131,7 +131,7 @@ func TestGoodFiles(t *testing.T) {
 			},
 			Rules: []rules.Info{
 				{Number: 1, Spec: rules.Spec{
-					Name: "full", Description: "All there is", Origin: "everything.yaml:19:5", Disabled: true, Portal: "zeta",
+					Name: "full", Description: "All there is", Origin: "everything.yaml:19:5", Disabled: true, Portals: []string{"zeta"},
 					Triggers: append([]string{"file.uploaded"}, "file.created", "file.updated", "file.restored", "file.copied", "file.moved"),
 					Routes: []rules.Route{
 						{Source: "771", SourceKind: "folder", Destination: "drive-12-|1AbC"},
@@ -140,7 +140,7 @@ func TestGoodFiles(t *testing.T) {
 					When: "file.size > 1\n", Action: event.Move, Conflict: event.Overwrite, Stop: true, Fallback: true,
 				}},
 				{Number: 2, Spec: rules.Spec{
-					Name: "pairs", Origin: "everything.yaml:36:5", Portal: "acme", Triggers: []string{"folder.created"},
+					Name: "pairs", Origin: "everything.yaml:36:5", Portals: []string{"acme"}, Triggers: []string{"folder.created"},
 					Routes: []rules.Route{
 						{Source: "1", Subfolders: true, Destination: "2"},
 						{Source: "3", Subfolders: true, Destination: "2"},
@@ -154,17 +154,17 @@ func TestGoodFiles(t *testing.T) {
 			Portals: []portalSummary{func() portalSummary { p := defaultPortal; p.At = "aliases.yaml:1:1"; return p }()},
 			Rules: []rules.Info{
 				{Number: 1, Spec: rules.Spec{
-					Name: "a", Origin: "aliases.yaml:3:5", Portal: "default", Triggers: fileTriggers,
+					Name: "a", Origin: "aliases.yaml:3:5", Portals: []string{"default"}, Triggers: fileTriggers,
 					Routes: []rules.Route{{Source: "1", SourceKind: "room", Subfolders: true, Destination: "2"}},
 					When:   `file.extension == "pdf"`, Action: event.Copy, Conflict: event.Duplicate,
 				}},
 				{Number: 2, Spec: rules.Spec{
-					Name: "b", Origin: "aliases.yaml:11:5", Portal: "default", Triggers: fileTriggers,
+					Name: "b", Origin: "aliases.yaml:11:5", Portals: []string{"default"}, Triggers: fileTriggers,
 					Routes: []rules.Route{{Source: "7", SourceKind: "room", Subfolders: true, Destination: "2"}},
 					When:   `file.extension == "pdf"`, Action: event.Move, Conflict: event.Duplicate,
 				}},
 				{Number: 3, Spec: rules.Spec{
-					Name: "c", Origin: "aliases.yaml:15:5", Portal: "default", Triggers: upload,
+					Name: "c", Origin: "aliases.yaml:15:5", Portals: []string{"default"}, Triggers: upload,
 					Routes: []rules.Route{{Source: "1", SourceKind: "room", Subfolders: true, Destination: "9"}},
 					When:   `file.extension == "pdf"`, Action: event.Copy, Conflict: event.Duplicate,
 				}},

@@ -13,8 +13,8 @@ import (
 )
 
 var (
-	portalKeys = schema{known: []string{"url", "api_key", "webhook_secrets", "limits"}}
-	limitKeys  = schema{known: []string{"requests_per_minute", "concurrent_writes", "writes_per_day"}}
+	portalKeys = schema{"url", "api_key", "webhook_secrets", "limits"}
+	limitKeys  = schema{"requests_per_minute", "concurrent_writes", "writes_per_day"}
 
 	plainName    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 	variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -207,7 +207,7 @@ func (d *document) secretFile(n *yaml.Node, path string) (Secret, bool) {
 	}
 	name := n.Value
 	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(d.options.Path), name)
+		name = filepath.Join(d.dir, name)
 	}
 	b, err := readSecret(name)
 	d.secretFiles = append(d.secretFiles, secretFile{name, contentSum(b, err)})

@@ -1,8 +1,7 @@
 package config
 
 import (
-	"fmt"
-	"regexp"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -12,36 +11,74 @@ import (
 	"docspace-router/internal/rules"
 )
 
-// maxRoutes bounds the sources and pairs of a whole file, which aliases could multiply.
-const maxRoutes = 500_000
-
 var (
 	ruleKeys = schema{
-		known: []string{
-			"name", "description", "enabled", "portal", "triggers", "source", "when", "action",
-			"destination", "pairs", "conflict", "stop", "fallback",
-		},
-		later: []string{"own_events"},
+		"name", "description", "enabled", "portal", "triggers", "source", "when", "action",
+		"destination", "pairs", "conflict", "stop", "fallback", "own_events",
 	}
-	sourceKeys      = schema{known: []string{"room", "folder", "subfolders"}, later: []string{"room_tag", "room_title"}}
-	destinationKeys = schema{known: []string{"folder"}, later: []string{"path"}}
-	pairKeys        = schema{known: []string{"source", "destination"}}
+	// defaultKeys are what rules of one file may share: all but what makes a rule itself.
+	defaultKeys = schema{
+		"enabled", "portal", "triggers", "source", "when", "action", "destination", "conflict",
+		"stop", "fallback", "own_events",
+	}
 
 	actions   = []string{string(event.Copy), string(event.Move)}
 	conflicts = []string{string(event.Duplicate), string(event.Skip), string(event.Overwrite)}
 )
 
-// rulesReader turns the rules block into specs.
+// known is what the rules of all files share.
+type known struct {
+	allPortals []string // nil: a portals block is too broken to tell
+	noBlock    bool     // there is no portals block
+	names      map[string]Position
+	routes     int
+}
+
+// rulesReader turns the rules block of one file into specs.
 type rulesReader struct {
 	*document
-	portals []string // nil: the portals block is too broken to tell
-	noBlock bool     // there is no portals block
-	names   map[string]Position
-	routes  int
+	*known
+	defaults fields
 
-	specs []rules.Spec
-	whens []*yaml.Node // where the expression of each spec is written; nil without one
-	paths []string
+	specs  []rules.Spec
+	places []written
+}
+
+// written is where the parts of a rule are written, so that what is wrong with a spec can be
+// put there.
+type written struct {
+	doc    *document
+	path   string // of the rule, as in rules[3]
+	rule   *yaml.Node
+	fields fields
+	routes []*yaml.Node // where each route is named: a source, or a pair
+	target *yaml.Node   // destination.folder
+	below  *yaml.Node   // destination.path
+}
+
+// in finds what a SpecError is about, and its path.
+func (w *written) in(e rules.SpecError) (*yaml.Node, string) {
+	destination := w.fields.sub("destination")
+	switch {
+	case e.Field == "path" && w.below != nil:
+		return w.below, join(destination, "path")
+	case e.Field == "destination" && w.target != nil:
+		return w.target, join(destination, "folder")
+	case (e.Field == "source" || e.Field == "destination") && e.Route < len(w.routes):
+		return w.routes[e.Route], w.fields.sub(cmp.Or(w.has("pairs"), "source"))
+	}
+	if at := w.fields.byName[e.Field]; at.value != nil {
+		return at.value, w.fields.sub(e.Field)
+	}
+	return w.rule, w.path
+}
+
+// has returns the name of a key that is there, or "".
+func (w *written) has(name string) string {
+	if w.fields.has(name) {
+		return name
+	}
+	return ""
 }
 
 func (rd *rulesReader) read(n *yaml.Node) {
@@ -50,6 +87,7 @@ func (rd *rulesReader) read(n *yaml.Node) {
 		return
 	}
 	rd.specs = make([]rules.Spec, 0, len(items))
+	rd.places = make([]written, 0, len(items))
 	for i, item := range items {
 		rd.rule(item, index("rules", i))
 	}
@@ -60,27 +98,30 @@ func (rd *rulesReader) rule(n *yaml.Node, path string) {
 	if !ok {
 		return
 	}
+	rd.applyDefaults(f)
 	at := rd.at(n)
 	s := rules.Spec{
-		Origin:   fmt.Sprintf("%s:%d:%d", at.File, at.Line, at.Column),
+		Origin:   at.String(),
 		Action:   event.Copy,
 		Conflict: event.Duplicate,
 	}
+	w := written{doc: rd.document, path: path, rule: n, fields: f}
 	rd.name(f, &s)
 	if n := f.get("description"); n != nil {
 		s.Description, _ = rd.str(n, f.sub("description"))
 	}
-	if n := f.get("enabled"); n != nil {
-		enabled, ok := rd.boolean(n, f.sub("enabled"))
-		s.Disabled = ok && !enabled
+	enabled := true
+	for name, into := range map[string]*bool{
+		"enabled": &enabled, "stop": &s.Stop, "fallback": &s.Fallback, "own_events": &s.OwnEvents,
+	} {
+		if n := f.get(name); n != nil {
+			if v, ok := rd.boolean(n, f.sub(name)); ok {
+				*into = v
+			}
+		}
 	}
-	if n := f.get("stop"); n != nil {
-		s.Stop, _ = rd.boolean(n, f.sub("stop"))
-	}
-	if n := f.get("fallback"); n != nil {
-		s.Fallback, _ = rd.boolean(n, f.sub("fallback"))
-	}
-	rd.portal(f, &s)
+	s.Disabled = !enabled
+	s.Portals = rd.portal(f)
 	if n := f.need("triggers", "as in triggers: [file.uploaded]"); n != nil {
 		s.Triggers = rd.triggers(n, f.sub("triggers"))
 	}
@@ -90,18 +131,31 @@ func (rd *rulesReader) rule(n *yaml.Node, path string) {
 	if n := f.get("conflict"); n != nil {
 		s.Conflict = event.Conflict(rd.oneOf(n, f.sub("conflict"), "conflict policy", conflicts))
 	}
-	rd.places(f, &s)
-	when := f.get("when")
-	if when != nil {
-		s.When = rd.expression(when, f.sub("when"))
+	rd.routesOf(f, &s, &w)
+	if n := f.get("when"); n != nil {
+		s.When = rd.expression(n, f.sub("when"), "leave it out to match always")
 	}
 	rd.specs = append(rd.specs, s)
-	rd.whens = append(rd.whens, when)
-	rd.paths = append(rd.paths, path)
+	rd.places = append(rd.places, w)
+}
+
+// applyDefaults gives a rule what it leaves to the file's defaults. Pairs stand in place of a
+// source and a destination.
+func (rd *rulesReader) applyDefaults(f fields) {
+	shared := rd.defaults
+	if f.has("pairs") && (shared.has("source") || shared.has("destination")) {
+		shared.byName = make(map[string]field, len(rd.defaults.byName))
+		for name, at := range rd.defaults.byName {
+			if name != "source" && name != "destination" {
+				shared.byName[name] = at
+			}
+		}
+	}
+	f.inherit(shared)
 }
 
 func (rd *rulesReader) name(f fields, s *rules.Spec) {
-	n := f.need("name", "give the rule a name, unique in the file")
+	n := f.need("name", "give the rule a name that no other has")
 	if n == nil {
 		return
 	}
@@ -113,42 +167,68 @@ func (rd *rulesReader) name(f fields, s *rules.Spec) {
 	s.Name = name
 	rd.checkName(n, path, name)
 	if first, taken := rd.names[name]; taken {
-		rd.add(n, path, "", "the name %s is taken by the rule in line %d", name, first.Line)
+		rd.add(n, path, "", "the name %s is taken by the rule in %s", name, first.seenFrom(rd.document.name))
 		return
 	}
 	rd.names[name] = rd.at(n)
 }
 
-func (rd *rulesReader) portal(f fields, s *rules.Spec) {
+// portal reads which portals a rule is for: one, a list, or * for all.
+func (rd *rulesReader) portal(f fields) []string {
 	path := f.sub("portal")
 	n := f.get("portal")
 	if n == nil {
 		switch {
-		case len(rd.portals) == 1:
-			s.Portal = rd.portals[0]
-		case len(rd.portals) > 1 && !f.has("portal"):
-			rd.add(f.node, f.path, "name one of "+strings.Join(rd.portals, ", "), "portal is missing and there are several portals")
+		case len(rd.allPortals) == 1:
+			return rd.allPortals
+		case len(rd.allPortals) > 1 && !f.has("portal"):
+			rd.add(f.node, f.path, "name one of "+list(rd.allPortals)+`, or "*" for all`, "portal is missing and there are several portals")
 		}
-		return
+		return nil
 	}
-	if n.Kind == yaml.SequenceNode {
-		rd.add(n, path, "", "a list of portals is not supported by this version yet")
-		return
+	if n.Kind != yaml.SequenceNode {
+		name, ok := rd.str(n, path)
+		if !ok {
+			return nil
+		}
+		if name == "*" {
+			return rd.allPortals
+		}
+		rd.checkPortal(n, path, name)
+		return []string{name}
 	}
-	name, ok := rd.str(n, path)
+	items, ok := rd.list(n, path, "")
 	if !ok {
-		return
+		return nil
 	}
-	s.Portal = name
+	var names []string
+	for i, item := range items {
+		where := index(path, i)
+		name, ok := rd.str(item, where)
+		switch {
+		case !ok:
+		case slices.Contains(names, name):
+			rd.add(item, where, "", "%s is listed twice", name)
+		case name == "*":
+			rd.add(item, where, `write portal: "*"`, "* in a list stands for nothing")
+		default:
+			rd.checkPortal(item, where, name)
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (rd *rulesReader) checkPortal(n *yaml.Node, path, name string) {
 	switch {
+	case rd.allPortals == nil || slices.Contains(rd.allPortals, name):
 	case strings.ContainsAny(name, "*?"):
-		rd.add(n, path, "", "a wildcard for portals is not supported by this version yet")
-	case rd.portals == nil || slices.Contains(rd.portals, name):
+		rd.add(n, path, `write "*" for all portals, or list them`, "%s is no portal", name)
 	case rd.noBlock:
 		rd.add(n, path, "leave portal out, or add a portals block",
 			"unknown portal %s: without a portals block there is only the portal %s", name, DefaultPortal)
 	default:
-		rd.add(n, path, didYouMean(name, rd.portals), "unknown portal %s", name)
+		rd.add(n, path, didYouMean(name, rd.allPortals), "unknown portal %s", name)
 	}
 }
 
@@ -162,56 +242,13 @@ func didYouMean(name string, known []string) string {
 	return ""
 }
 
-func (rd *rulesReader) triggers(n *yaml.Node, path string) []string {
-	items, ok := rd.list(n, path, "write [file.uploaded]")
-	if !ok {
-		return nil
+// list writes names for people, not all when there are many.
+func list(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + " …"
 	}
-	var out []string
-	for i, item := range items {
-		where := index(path, i)
-		name, ok := rd.str(item, where)
-		if !ok {
-			continue
-		}
-		concrete := event.ExpandTrigger(name)
-		if concrete == nil {
-			rd.badTrigger(item, where, name)
-			continue
-		}
-		for _, t := range concrete {
-			if !slices.Contains(out, t) {
-				out = append(out, t)
-			}
-		}
-	}
-	return out
-}
-
-// badTrigger says why a trigger will not do.
-func (rd *rulesReader) badTrigger(n *yaml.Node, path, name string) {
-	family, verb, _ := strings.Cut(name, ".")
-	isKnown := slices.Contains(event.Triggers(), name) ||
-		verb == "*" && slices.ContainsFunc(event.Triggers(), func(t string) bool { return strings.HasPrefix(t, family+".") })
-	switch {
-	case isKnown && (family == "user" || family == "group"):
-		rd.add(n, path, "", "%s is about no file or folder, there is nothing to copy or move", name)
-	case isKnown && (family == "room" || family == "agent"):
-		rd.add(n, path, "", "%s is about a whole room, which is not copied or moved", name)
-	case isKnown && verb == "downloaded":
-		rd.add(n, path, "", "%s changes nothing, there is nothing new to copy or move", name)
-	case isKnown:
-		rd.add(n, path, "", "after %s nothing is left to copy or move", name)
-	case name == "*":
-		rd.add(n, path, "write [file.*, folder.*]", "* alone is no trigger")
-	default:
-		known := append(event.RoutableTriggers(), "file.*", "folder.*", "form.*")
-		hint := didYouMean(name, known)
-		if hint == "" {
-			hint = "triggers are such as file.uploaded or folder.*"
-		}
-		rd.add(n, path, hint, "unknown trigger %s", name)
-	}
+	return strings.Join(names, ", ")
 }
 
 // oneOf reads a word out of a few.
@@ -227,174 +264,14 @@ func (d *document) oneOf(n *yaml.Node, path, what string, words []string) string
 }
 
 // expression reads the text of an expression; `when: true` needs no quotes.
-func (rd *rulesReader) expression(n *yaml.Node, path string) string {
+func (rd *rulesReader) expression(n *yaml.Node, path, without string) string {
 	if n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!str" || n.ShortTag() == "!!bool") {
 		if strings.TrimSpace(n.Value) == "" {
-			rd.add(n, path, "leave it out to match always", "the expression is empty")
+			rd.add(n, path, without, "the expression is empty")
 			return ""
 		}
 		return n.Value
 	}
 	rd.add(n, path, "", "must be an expression, not %s", kindOf(n))
 	return ""
-}
-
-// places reads where a rule takes entries from and where it puts them.
-func (rd *rulesReader) places(f fields, s *rules.Spec) {
-	if pairs := f.get("pairs"); pairs != nil {
-		for _, other := range []string{"source", "destination"} {
-			if at, ok := f.byName[other]; ok {
-				rd.add(at.key, f.sub(other), "keep one of the two", "pairs stands in place of %s", other)
-			}
-		}
-		s.Routes = rd.pairs(pairs, f.sub("pairs"))
-		return
-	}
-	if f.has("pairs") {
-		return
-	}
-	const hint = "give a source and a destination, or pairs"
-	var destination event.ID
-	if n := f.need("destination", hint); n != nil {
-		if d, ok := rd.mapping(n, f.sub("destination"), destinationKeys); ok {
-			if n := d.need("folder", "give the id of a folder or room"); n != nil {
-				destination, _ = rd.id(n, d.sub("folder"))
-			}
-		}
-	}
-	if n := f.need("source", hint); n != nil {
-		s.Routes = rd.sources(n, f.sub("source"), destination)
-	}
-}
-
-func (rd *rulesReader) sources(n *yaml.Node, path string, destination event.ID) []rules.Route {
-	f, ok := rd.mapping(n, path, sourceKeys)
-	if !ok {
-		return nil
-	}
-	subfolders := true
-	if n := f.get("subfolders"); n != nil {
-		if v, ok := rd.boolean(n, f.sub("subfolders")); ok {
-			subfolders = v
-		}
-	}
-	room, folder := f.get("room"), f.get("folder")
-	kind, ids := rules.RoomSource, room
-	switch {
-	case room != nil && folder != nil:
-		rd.add(f.byName["folder"].key, f.sub("folder"), "keep one, or split the rule in two", "source names a room and a folder")
-		return nil
-	case folder != nil:
-		kind, ids = rules.FolderSource, folder
-	case room == nil:
-		if !f.has("room") && !f.has("folder") && !f.has("room_tag") && !f.has("room_title") {
-			rd.add(f.node, path, "", "source names no room or folder")
-		}
-		return nil
-	}
-	where := f.sub(string(kind))
-	nodes := []*yaml.Node{ids}
-	if ids.Kind == yaml.SequenceNode {
-		if nodes, ok = rd.list(ids, where, ""); !ok {
-			return nil
-		}
-	}
-	routes := make([]rules.Route, 0, len(nodes))
-	seen := make(map[event.ID]*yaml.Node, len(nodes))
-	for i, n := range nodes {
-		at := where
-		if ids.Kind == yaml.SequenceNode {
-			at = index(where, i)
-		}
-		id, ok := rd.id(n, at)
-		if !ok || !rd.countRoute(n, at) {
-			continue
-		}
-		if first := seen[id]; first != nil {
-			rd.add(n, at, "", "%s is listed twice, first in line %d", id, first.Line)
-			continue
-		}
-		seen[id] = n
-		routes = append(routes, rules.Route{Source: id, SourceKind: kind, Subfolders: subfolders, Destination: destination})
-	}
-	return routes
-}
-
-func (rd *rulesReader) pairs(n *yaml.Node, path string) []rules.Route {
-	items, ok := rd.list(n, path, "write - {source: 1, destination: 2}")
-	if !ok {
-		return nil
-	}
-	type pair struct{ source, destination event.ID }
-	routes := make([]rules.Route, 0, len(items))
-	seen := make(map[pair]*yaml.Node, len(items))
-	for i, item := range items {
-		where := index(path, i)
-		if !rd.countRoute(item, where) {
-			return nil
-		}
-		f, ok := rd.mapping(item, where, pairKeys)
-		if !ok {
-			continue
-		}
-		var p pair
-		for _, end := range []struct {
-			name string
-			into *event.ID
-		}{{"source", &p.source}, {"destination", &p.destination}} {
-			if n := f.need(end.name, "a pair is {source: 1, destination: 2}"); n != nil {
-				*end.into, _ = rd.id(n, f.sub(end.name))
-			}
-		}
-		if p.source == "" || p.destination == "" {
-			continue
-		}
-		if first := seen[p]; first != nil {
-			rd.add(item, where, "", "the pair %s to %s is listed twice, first in line %d", p.source, p.destination, first.Line)
-			continue
-		}
-		seen[p] = item
-		routes = append(routes, rules.Route{Source: p.source, Subfolders: true, Destination: p.destination})
-	}
-	return routes
-}
-
-// countRoute reports, once, when the file has more routes than it may.
-func (rd *rulesReader) countRoute(n *yaml.Node, path string) bool {
-	rd.routes++
-	if rd.routes == maxRoutes+1 {
-		rd.add(n, path, "", "the file names more than %d sources", maxRoutes)
-	}
-	return rd.routes <= maxRoutes
-}
-
-var plainNumber = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
-
-// id reads the id of a room or folder and keeps its characters. DocSpace's own ids are
-// numbers; those of connected storage are text with a number in it, such as drive-12-|1AbC.
-func (d *document) id(n *yaml.Node, path string) (event.ID, bool) {
-	if n.Kind != yaml.ScalarNode {
-		d.add(n, path, "", "must be an id, not %s", kindOf(n))
-		return "", false
-	}
-	v := n.Value
-	switch n.ShortTag() {
-	case "!!str":
-		switch {
-		case v == "":
-			d.add(n, path, "", "the id is empty")
-		case strings.ContainsFunc(v, isControlOrSpace) || !strings.ContainsAny(v, "0123456789"):
-			d.add(n, path, "an id is a number, or text such as drive-12 for connected storage", "%q is not an id", v)
-		default:
-			return event.ID(v), true
-		}
-	case "!!int", "!!float":
-		if plainNumber.MatchString(v) {
-			return event.ID(v), true
-		}
-		d.add(n, path, "an id is a whole number in plain digits", "%s is not an id", v)
-	default:
-		d.add(n, path, "an id is a whole number in plain digits, or text in quotes", "must be an id, not %s", kindOf(n))
-	}
-	return "", false
 }

@@ -79,15 +79,15 @@ type Expected struct {
 }
 
 var (
-	testKeys       = schema{known: []string{"version", "rules", "portal", "rooms", "tests"}}
-	roomKeys       = schema{known: []string{"title", "type", "tags", "folders"}}
-	folderKeys     = schema{known: []string{"title", "folders"}}
-	caseKeys       = schema{known: []string{"name", "given", "expect"}}
-	givenKeys      = schema{known: []string{"portal", "trigger", "in", "file", "folder", "by", "at", "body"}}
-	givenFileKeys  = schema{known: []string{"id", "title", "size", "version", "comment", "is_form"}}
-	givenEntryKeys = schema{known: []string{"id", "title"}}
-	personKeys     = schema{known: []string{"id", "email", "display_name"}}
-	expectedKeys   = schema{known: []string{"action", "to", "path", "rule", "conflict"}}
+	testKeys       = schema{"version", "rules", "portal", "rooms", "tests"}
+	roomKeys       = schema{"title", "type", "tags", "folders"}
+	folderKeys     = schema{"title", "folders"}
+	caseKeys       = schema{"name", "given", "expect"}
+	givenKeys      = schema{"portal", "trigger", "in", "file", "folder", "by", "at", "body"}
+	givenFileKeys  = schema{"id", "title", "size", "version", "comment", "is_form"}
+	givenEntryKeys = schema{"id", "title"}
+	personKeys     = schema{"id", "email", "display_name"}
+	expectedKeys   = schema{"action", "to", "path", "rule", "conflict"}
 )
 
 // What a test means that does not say: it keeps tests repeatable.

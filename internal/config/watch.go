@@ -77,17 +77,24 @@ func (l *Live) Run(ctx context.Context) error {
 	}
 }
 
-// files lists the rules file and the secret files of the latest attempt.
+// files lists the rules files and the secret files of the latest attempt.
 func (l *Live) files() []string {
-	l.reloading.Lock()
-	defer l.reloading.Unlock()
-	return append([]string{l.o.Path}, l.secretPaths...)
+	files := []string{l.o.Path}
+	if names, err := rulesFiles(l.o.Path); err == nil {
+		for _, name := range names {
+			files = append(files, filepath.Join(l.o.Path, name))
+		}
+	}
+	return append(files, l.secrets()...)
 }
 
-func (l *Live) onDisk() string {
-	files := l.files()
-	return fingerprintOnDisk(files[0], files[1:])
+func (l *Live) secrets() []string {
+	l.reloading.Lock()
+	defer l.reloading.Unlock()
+	return l.secretPaths
 }
+
+func (l *Live) onDisk() string { return fingerprintOnDisk(l.o.Path, l.secrets()) }
 
 // changed reports whether a fingerprint differs from the latest attempt's: what was tried and
 // refused is not tried again until it changes.
@@ -122,6 +129,7 @@ type watcher struct {
 	live   *Live
 	notify *fsnotify.Watcher
 	names  map[string]bool // base names whose events matter
+	dir    string          // the directory of rules files, if there is one: new ones matter
 	warned map[string]bool // directories that could not be watched
 }
 
@@ -174,6 +182,15 @@ func (w *watcher) follow(files []string) {
 			w.names[filepath.Base(hop)] = true
 		}
 	}
+	w.dir = ""
+	if info, err := os.Stat(w.live.o.Path); err == nil && info.IsDir() {
+		// Its files come and go, so the directory itself matters too.
+		if dir, err := filepath.EvalSymlinks(w.live.o.Path); err == nil {
+			if w.dir, err = filepath.Abs(dir); err == nil {
+				dirs[w.dir] = true
+			}
+		}
+	}
 	watched := w.notify.WatchList()
 	for _, dir := range watched {
 		if !dirs[dir] {
@@ -196,7 +213,8 @@ func (w *watcher) follow(files []string) {
 // dots.
 func (w *watcher) concerns(e fsnotify.Event) bool {
 	base := filepath.Base(e.Name)
-	return w.names[base] || strings.HasPrefix(base, "..")
+	return w.names[base] || strings.HasPrefix(base, "..") ||
+		w.dir != "" && filepath.Dir(e.Name) == w.dir && isRulesFile(base)
 }
 
 // hops lists a path and, where it is a symbolic link, what it leads to, step by step.

@@ -9,6 +9,9 @@ import (
 // form.
 const FormSubmit = "form.submit"
 
+// FolderCreated is the trigger that the gateway itself fires when it makes a path's folders.
+const FolderCreated = "folder.created"
+
 // defaultTrigger is what a body without a trigger counts as: the public sample's flat
 // bodies describe an upload.
 const defaultTrigger = "file.uploaded"
@@ -71,6 +74,13 @@ func KindOf(trigger string) Kind {
 	default:
 		return File
 	}
+}
+
+// OwnWork reports whether the gateway's own work can fire the trigger: its copies and moves, a
+// move of what went to the trash meanwhile, and the folders it creates for a path.
+func OwnWork(trigger string) bool {
+	_, verb, _ := strings.Cut(trigger, ".")
+	return verb == "copied" || verb == "moved" || verb == "restored" || trigger == FolderCreated
 }
 
 // hasEntry reports whether deliveries of the trigger are about a file or folder. Those of

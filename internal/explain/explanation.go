@@ -19,7 +19,7 @@ type Explanation struct {
 	Title    string     `json:"title"`
 	ParentID string     `json:"folder_id,omitempty" doc:"the folder it lies in"`
 	Room     *Room      `json:"room,omitempty" doc:"the room it lies in, where that is known"`
-	OwnEvent bool       `json:"own_event,omitempty" doc:"the gateway caused the event, so that it is ignored whatever the rules say"`
+	OwnEvent bool       `json:"own_event,omitempty" doc:"the gateway caused the event, so that only rules with own_events see it"`
 	MaybeOwn bool       `json:"maybe_own_event,omitempty" doc:"the gateway may have caused the event; the portal was not asked"`
 	Rules    []Verdict  `json:"rules" doc:"in the order of the rules file"`
 }
@@ -40,6 +40,7 @@ type Verdict struct {
 	Got       string       `json:"got,omitempty" doc:"what there is"`
 	Error     string       `json:"error,omitempty" doc:"why the condition could not be evaluated"`
 	Matches   []Match      `json:"matches,omitempty" doc:"the transfers it leads to"`
+	Notes     []string     `json:"notes,omitempty" doc:"what else there is to know about the transfers"`
 	Dropped   []Suppressed `json:"suppressed,omitempty" doc:"moves it asks for that do not happen"`
 }
 
@@ -47,7 +48,16 @@ type Verdict struct {
 type Match struct {
 	Action      event.Action   `json:"action" enum:"copy,move"`
 	Destination string         `json:"destination" doc:"the destination folder's id"`
+	Path        []string       `json:"path,omitempty" doc:"folders below the destination, made where they are missing"`
 	Conflict    event.Conflict `json:"conflict" enum:"duplicate,skip,overwrite"`
+}
+
+// where names the destination for people.
+func (m Match) where() string {
+	if len(m.Path) == 0 {
+		return fmt.Sprintf("folder %s", m.Destination)
+	}
+	return fmt.Sprintf("%q below folder %s", strings.Join(m.Path, "/"), m.Destination)
 }
 
 // Suppressed is a move that does not happen, and why.
@@ -63,10 +73,13 @@ func New(table *rules.Table, f rules.Facts, asked, own bool) Explanation {
 	e := Explanation{
 		Portal: f.Portal, Trigger: trigger, Kind: entry.Kind, EntryID: string(entry.ID),
 		Title: entry.Title, ParentID: string(entry.ParentID), OwnEvent: own, Rules: []Verdict{},
-		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && (strings.HasSuffix(trigger, ".copied") || strings.HasSuffix(trigger, ".moved")),
+		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && event.OwnWork(trigger),
 	}
 	if f.Room != nil {
 		e.Room = &Room{string(f.Room.ID), f.Room.Title}
+	}
+	if !asked {
+		f.OwnKnown = true // what is open about that is told apart from the rules
 	}
 	open := undecided{facts: &f, needs: !own && table.Needs(&f) != 0}
 	verdicts := table.Explain(&f)
@@ -82,13 +95,13 @@ func New(table *rules.Table, f rules.Facts, asked, own bool) Explanation {
 	for i, v := range verdicts {
 		out := Verdict{
 			Rule: v.Rule, Matched: v.Matched, Undecided: slices.Contains(open.rules, i),
-			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err,
+			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err, Notes: v.Notes,
 		}
 		for _, m := range v.Matches {
-			out.Matches = append(out.Matches, Match{m.Action, string(m.Destination), m.Conflict})
+			out.Matches = append(out.Matches, Match{m.Action, string(m.Destination), m.Path, m.Conflict})
 		}
 		for _, s := range v.Suppressed {
-			out.Dropped = append(out.Dropped, Suppressed{Match{s.Action, string(s.Destination), s.Conflict}, s.Reason})
+			out.Dropped = append(out.Dropped, Suppressed{Match{s.Action, string(s.Destination), s.Path, s.Conflict}, s.Reason})
 		}
 		e.Rules = append(e.Rules, out)
 	}
@@ -112,11 +125,9 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	open := false
 	switch {
 	case v.Condition == rules.OnSource:
-		// Without subfolders, the folder that the delivery names is all that matters.
-		deep := slices.ContainsFunc(spec.Routes, func(r rules.Route) bool { return r.Subfolders })
-		open = !u.facts.ChainKnown && (deep || u.facts.Event.Entry.ParentID == "")
-	case v.Condition == rules.OnWhen:
-		// A condition that failed by itself stays failed.
+		open = slices.ContainsFunc(spec.Routes, u.isOpen)
+	case v.Condition == rules.OnWhen || v.Condition == rules.OnPath:
+		// An expression that failed by itself stays failed.
 		open = v.Err != "" && v.Got == v.Err
 	case v.Matched:
 		open = u.stops || u.any && spec.Fallback || u.moves && spec.Action == event.Move
@@ -130,6 +141,20 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	u.moves = u.moves || spec.Action == event.Move
 }
 
+// isOpen reports whether asking the portal could show that the entry lies in a source.
+func (u *undecided) isOpen(r rules.Route) bool {
+	switch {
+	case r.SourceKind == rules.TagSource && u.facts.Room != nil && !u.facts.RoomTagsKnown:
+		return true
+	case u.facts.ChainKnown:
+		return false
+	case r.SourceKind == rules.TagSource || r.SourceKind == rules.TitleSource:
+		return true
+	}
+	// Without subfolders, the folder that the delivery names is all that matters.
+	return r.Subfolders || u.facts.Event.Entry.ParentID == ""
+}
+
 // Print writes the explanation for people.
 func (e Explanation) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s on portal %s: %s %s %q", e.Trigger, e.Portal, e.Kind, e.EntryID, e.Title)
@@ -141,10 +166,10 @@ func (e Explanation) Print(w io.Writer) {
 	}
 	fmt.Fprint(w, "\n\n")
 	if e.OwnEvent {
-		fmt.Fprint(w, "The gateway caused this event itself, so it is ignored whatever the rules say.\n\n")
+		fmt.Fprint(w, "The gateway caused this event itself: only rules with own_events see it.\n\n")
 	}
 	if e.MaybeOwn {
-		fmt.Fprint(w, "If the gateway caused this event itself, it is ignored; --online tells.\n\n")
+		fmt.Fprint(w, "If the gateway caused this event itself, only rules with own_events see it; --online tells.\n\n")
 	}
 	matched, open, elsewhere := 0, 0, 0
 	for _, v := range e.Rules {
@@ -205,10 +230,13 @@ func (v Verdict) print(w io.Writer) {
 		return
 	}
 	for _, m := range v.Matches {
-		line(string(m.Action), "to folder %s, on conflict %s", m.Destination, m.Conflict)
+		line(string(m.Action), "to %s, on conflict %s", m.where(), m.Conflict)
 	}
 	for _, s := range v.Dropped {
-		line("not", "%s to folder %s: %s", s.Action, s.Destination, s.Reason)
+		line("not", "%s to %s: %s", s.Action, s.where(), s.Reason)
+	}
+	for _, n := range v.Notes {
+		line("note", "%s", n)
 	}
 	if v.Undecided {
 		line("if", "no other rule marked ? comes before it")

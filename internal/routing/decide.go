@@ -100,16 +100,12 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	if !ok {
 		return fmt.Errorf("portal %s is not in the rules file", f.Portal)
 	}
-	if echoes(f.Event.Trigger) {
-		self, err := l.selfID(ctx, f.Portal, portal)
-		if err != nil {
-			hint := ""
-			if docspace.IsCredentials(err) {
-				hint = " (the API key needs the scope accounts.self:read)"
-			}
-			return fmt.Errorf("find out the gateway's own account, to tell its work from people's%s: %w", hint, err)
+	if event.OwnWork(f.Event.Trigger) {
+		if err := l.fetch(ctx, portal, f, rules.NeedOwn); err != nil {
+			return err
 		}
-		if f.Event.CreatedBy == self {
+		// Folders made for a path are part of a destination; nobody put them there.
+		if f.Own && (f.Event.Trigger == event.FolderCreated || !snap.Rules.WantsOwn(f.Portal, f.Event.Trigger)) {
 			return ErrOwnEvent
 		}
 	}
@@ -131,6 +127,17 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 // fetch gets one of the things that are needed, the entry's place first.
 func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need rules.Need) (err error) {
 	switch {
+	case need.Has(rules.NeedOwn):
+		self, err := l.selfID(ctx, f.Portal, portal)
+		if err != nil {
+			hint := ""
+			if docspace.IsCredentials(err) {
+				hint = " (the API key needs the scope accounts.self:read)"
+			}
+			return fmt.Errorf("find out the gateway's own account, to tell its work from people's%s: %w", hint, err)
+		}
+		f.Own, f.OwnKnown = f.Event.CreatedBy == self, true
+		return nil
 	case need.Has(rules.NeedChain):
 		f.Chain, f.Room, err = l.chain(ctx, f.Portal, portal, f.Event.Entry.ParentID)
 		f.ChainKnown = true
@@ -146,11 +153,6 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 	default:
 		return fmt.Errorf("the rules need something routing does not know of: %d", need)
 	}
-}
-
-// echoes reports whether the gateway's own work fires the trigger.
-func echoes(trigger string) bool {
-	return strings.HasSuffix(trigger, ".copied") || strings.HasSuffix(trigger, ".moved")
 }
 
 // fillEntry completes an entry with what the portal knows of it now. What the delivery said

@@ -44,21 +44,36 @@ type part struct {
 	uses    fact
 }
 
-// conditions compiles expressions. Rules often repeat one, so equal ones are compiled once.
-type conditions struct {
-	config *conf.Config // for parsing and checking
-	output *conf.Config // for code: without expr's own cast, which hides the value it refuses
-	cache  map[conditionKey]*condition
+// expressions compiles what rules say in expr. Rules often repeat an expression, so equal ones
+// are compiled once.
+type expressions struct {
+	conditions, texts dialect
+	cache             map[expressionKey]*condition
+	paths             map[expressionKey]*part
 }
 
-type conditionKey struct {
+// dialect is how expressions of one type are compiled.
+type dialect struct {
+	config  *conf.Config // for parsing and checking
+	output  *conf.Config // for code: without expr's own cast, which hides the value it refuses
+	without string       // what a rule without the expression does
+}
+
+type expressionKey struct {
 	source string
 	kinds  entryKinds
 }
 
-func newConditions() *conditions {
+func newExpressions() *expressions {
+	return &expressions{
+		conditions: newDialect(reflect.Bool, "match always"), texts: newDialect(reflect.String, "use the folder itself"),
+		cache: map[expressionKey]*condition{}, paths: map[expressionKey]*part{},
+	}
+}
+
+func newDialect(result reflect.Kind, without string) dialect {
 	config := conf.New(env{})
-	config.Expect = reflect.Bool
+	config.Expect = result
 	config.ExpectAny = true // payload's values have no type until run time
 	config.MaxNodes = maxNodes
 	config.Functions["glob"] = &builtin.Function{
@@ -68,49 +83,65 @@ func newConditions() *conditions {
 	}
 	output := *config
 	output.Expect = reflect.Invalid
-	return &conditions{config: config, output: &output, cache: map[conditionKey]*condition{}}
+	return dialect{config: config, output: &output, without: without}
 }
 
-// compile returns the condition, or what is wrong with it.
-func (cs *conditions) compile(source string, kinds entryKinds) (*condition, []finding) {
-	key := conditionKey{source, kinds}
-	if c, ok := cs.cache[key]; ok {
+// condition returns a compiled `when`, or what is wrong with it.
+func (es *expressions) condition(source string, kinds entryKinds) (*condition, []finding) {
+	key := expressionKey{source, kinds}
+	if c, ok := es.cache[key]; ok {
 		return c, nil
 	}
-	c, found := cs.compileNew(source, kinds)
-	if len(found) == 0 {
-		cs.cache[key] = c
+	parts, found := es.conditions.compile(source, kinds, conjuncts)
+	if len(found) > 0 {
+		return nil, found
 	}
-	return c, found
+	c := &condition{source: source, parts: parts}
+	es.cache[key] = c
+	return c, nil
 }
 
-func (cs *conditions) compileNew(source string, kinds entryKinds) (c *condition, found []finding) {
+// path returns a compiled `destination.path`, or what is wrong with it.
+func (es *expressions) path(source string, kinds entryKinds) (*part, []finding) {
+	key := expressionKey{source, kinds}
+	if p, ok := es.paths[key]; ok {
+		return p, nil
+	}
+	parts, found := es.texts.compile(source, kinds, func(n ast.Node) []ast.Node { return []ast.Node{n} })
+	if len(found) > 0 {
+		return nil, found
+	}
+	es.paths[key] = &parts[0]
+	return &parts[0], nil
+}
+
+// compile compiles an expression in the parts that it is split into.
+func (d dialect) compile(source string, kinds entryKinds, split func(ast.Node) []ast.Node) (parts []part, found []finding) {
 	// A bug in the expression compiler must refuse one expression, not stop the gateway.
 	defer func() {
 		if r := recover(); r != nil {
-			c, found = nil, []finding{{message: fmt.Sprintf("the expression cannot be compiled: %v", r)}}
+			parts, found = nil, []finding{{message: fmt.Sprintf("the expression cannot be compiled: %v", r)}}
 		}
 	}()
 	if len(source) > maxExpression {
 		return nil, []finding{{message: fmt.Sprintf("the expression is longer than %d bytes", maxExpression)}}
 	}
 	if strings.TrimSpace(source) == "" {
-		return nil, []finding{{message: "the expression is empty", hint: "leave it out to match always"}}
+		return nil, []finding{{message: "the expression is empty", hint: "leave it out to " + d.without}}
 	}
-	tree, err := parser.ParseWithConfig(source, cs.config)
+	tree, err := parser.ParseWithConfig(source, d.config)
 	if err != nil {
 		return nil, []finding{toFinding(err, source)}
 	}
 	if _, found := checkNames(tree.Node, kinds); len(found) > 0 {
 		return nil, found
 	}
-	c = &condition{source: source}
-	for _, node := range conjuncts(tree.Node) {
+	for _, node := range split(tree.Node) {
 		uses := factsOf(node)
 		start := leftmost(node)
 		limitLoops(node)
 		tree := &parser.Tree{Node: node, Source: tree.Source}
-		program, err := cs.finish(tree)
+		program, err := d.finish(tree)
 		if err != nil {
 			f := toFinding(err, source)
 			if f.at < 0 {
@@ -119,23 +150,23 @@ func (cs *conditions) compileNew(source string, kinds entryKinds) (c *condition,
 			found = append(found, f)
 			continue
 		}
-		c.parts = append(c.parts, part{program, uses})
+		parts = append(parts, part{program, uses})
 	}
 	if len(found) > 0 {
 		return nil, found
 	}
-	return c, nil
+	return parts, nil
 }
 
 // finish does for one part what expr.Compile does after parsing.
-func (cs *conditions) finish(tree *parser.Tree) (*vm.Program, error) {
-	if _, err := checker.Check(tree, cs.config); err != nil {
+func (d dialect) finish(tree *parser.Tree) (*vm.Program, error) {
+	if _, err := checker.Check(tree, d.config); err != nil {
 		return nil, err
 	}
-	if err := optimizer.Optimize(&tree.Node, cs.config); err != nil {
+	if err := optimizer.Optimize(&tree.Node, d.config); err != nil {
 		return nil, err
 	}
-	return compiler.Compile(tree, cs.output)
+	return compiler.Compile(tree, d.output)
 }
 
 // conjuncts takes a && b && c apart.
@@ -199,6 +230,7 @@ var typeWords = strings.NewReplacer(
 	"map[string]interface {}", "object",
 	"map[string]any", "object",
 	"expected bool, but got", "a condition must be true or false, but this is",
+	"expected string, but got", "a path must be text, but this is",
 	"time.Time", "time",
 	"time.Duration", "duration",
 	"token EOF", "end",
@@ -221,136 +253,4 @@ func lineColumn(source string, at int) (line, column int) {
 		}
 	}
 	return line, column
-}
-
-// errSteps ends an evaluation whose loops take too long.
-var errSteps = errors.New("the expression takes too long")
-
-// evaluation holds what several conditions of one event share: the variables, made when the
-// first condition needs them, and the machine that runs them.
-type evaluation struct {
-	facts   *Facts
-	lacks   fact
-	env     *env
-	steps   int
-	machine vm.VM
-	decoded fact // which of payload and webhook were tried
-	failed  map[fact]error
-}
-
-func newEvaluation(f *Facts) *evaluation {
-	return &evaluation{facts: f, lacks: missing(f)}
-}
-
-// verdict is what a part or a whole condition came to.
-type verdict int
-
-const (
-	no verdict = iota
-	yes
-	unknown // it rests on facts that are missing
-	broken  // it failed
-)
-
-// part evaluates one part.
-func (ev *evaluation) part(p part) (verdict, error) {
-	if lacks := p.uses & ev.lacks; lacks != 0 {
-		return unknown, fmt.Errorf("%s not known", lacks.describe())
-	}
-	if err := ev.prepare(p.uses); err != nil {
-		return broken, err
-	}
-	ev.steps = 0
-	ev.machine.MemoryBudget = maxMemory
-	out, err := ev.machine.Run(p.program, ev.env)
-	if err != nil {
-		return broken, runError(err)
-	}
-	switch out {
-	case true:
-		return yes, nil
-	case false:
-		return no, nil
-	}
-	return broken, fmt.Errorf("the result is %s, not true or false", show(out))
-}
-
-// condition evaluates the parts in order up to the first that does not hold, as && does, and
-// returns that one's index.
-func (ev *evaluation) condition(c *condition) (verdict, int, error) {
-	for i, p := range c.parts {
-		if v, err := ev.part(p); v != yes {
-			return v, i, err
-		}
-	}
-	return yes, len(c.parts), nil
-}
-
-// prospect says whether the condition can still hold, looking past parts that rest on missing
-// facts, and which facts those are.
-func (ev *evaluation) prospect(c *condition) (verdict, fact) {
-	result, lacks := yes, fact(0)
-	for _, p := range c.parts {
-		switch v, _ := ev.part(p); v {
-		case no, broken:
-			return no, 0
-		case unknown:
-			result = unknown
-			lacks |= p.uses & ev.lacks
-		}
-	}
-	return result, lacks
-}
-
-func (ev *evaluation) prepare(uses fact) error {
-	if ev.env == nil {
-		ev.env = newEnv(ev.facts)
-		ev.env.Step = func() bool {
-			if ev.steps++; ev.steps > maxSteps {
-				panic(errSteps)
-			}
-			return true
-		}
-	}
-	for _, object := range []fact{factPayload, factWebhook} {
-		if uses&object == 0 {
-			continue
-		}
-		if ev.decoded&object == 0 {
-			ev.decode(object)
-		}
-		if err := ev.failed[object]; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (ev *evaluation) decode(object fact) {
-	ev.decoded |= object
-	name, raw, into := "payload", ev.facts.Event.Payload, &ev.env.Payload
-	if object == factWebhook {
-		name, raw, into = "webhook", ev.facts.Event.Webhook, &ev.env.Webhook
-	}
-	m, err := decodeObject(raw)
-	if err != nil {
-		if ev.failed == nil {
-			ev.failed = map[fact]error{}
-		}
-		ev.failed[object] = fmt.Errorf("%s: %w", name, err)
-		return
-	}
-	*into = m
-}
-
-// runError keeps the message of a failed evaluation and drops the drawn-out snippet.
-func runError(err error) error {
-	var fe *file.Error
-	if !errors.As(err, &fe) {
-		return err
-	}
-	if errors.Is(fe, errSteps) {
-		return errSteps
-	}
-	return errors.New(plainTypes(fe.Message))
 }

@@ -11,10 +11,12 @@ const (
 	OnEnabled  = "enabled"
 	OnPortal   = "portal"
 	OnTrigger  = "trigger"
+	OnOwn      = "own_events" // the gateway's own work caused the event
 	OnSource   = "source"
 	OnStop     = "stop"     // an earlier rule stops
 	OnFallback = "fallback" // another rule matched
 	OnWhen     = "when"
+	OnPath     = "destination.path"
 	OnMove     = "move" // the entry is already moved
 )
 
@@ -30,7 +32,8 @@ type Verdict struct {
 
 	Matches    []Match
 	Suppressed []Suppressed
-	Err        string // why the `when` could not be evaluated
+	Notes      []string
+	Err        string // why an expression could not be evaluated
 }
 
 // Explain says for every rule, in file order, whether the event matches it, and if not, which
@@ -64,12 +67,14 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	switch {
 	case spec.Disabled:
 		return fail(OnEnabled, "true", "false")
-	case spec.Portal != f.Portal:
-		return fail(OnPortal, spec.Portal, f.Portal)
+	case !slices.Contains(spec.Portals, f.Portal):
+		return fail(OnPortal, strings.Join(spec.Portals, ", "), f.Portal)
 	case !slices.Contains(spec.Triggers, f.Event.Trigger):
 		return fail(OnTrigger, strings.Join(spec.Triggers, ", "), f.Event.Trigger)
+	case f.Own && !spec.OwnEvents:
+		return fail(OnOwn, "an event that people caused", "the gateway's own work")
 	case len(group) == 0:
-		return fail(OnSource, wantSource(spec), gotSource(f))
+		return fail(OnSource, wantSource(spec), gotSource(f, spec))
 	}
 	if why := run.blocked(r); why != "" {
 		if run.stoppedBy != "" {
@@ -88,8 +93,16 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 		}
 		return fail(OnWhen, text, values)
 	}
-	matches, suppressed := len(run.Matches), len(run.Suppressed)
-	run.fire(r, group)
+	path, err := run.path(r)
+	if err != nil {
+		v.Err = err.Error()
+		return fail(OnPath, spec.Path, v.Err)
+	}
+	matches, suppressed, notes := len(run.Matches), len(run.Suppressed), len(run.Notes)
+	run.fire(r, group, path)
+	for _, n := range run.Notes[notes:] {
+		v.Notes = append(v.Notes, n.Text)
+	}
 	v.Matches = append([]Match(nil), run.Matches[matches:]...)
 	v.Suppressed = append([]Suppressed(nil), run.Suppressed[suppressed:]...)
 	if len(v.Matches) == 0 {
@@ -108,11 +121,7 @@ func wantSource(spec *Spec) string {
 			out = append(out, fmt.Sprintf("%d more", len(spec.Routes)-most))
 			break
 		}
-		kind := string(route.SourceKind)
-		if kind == "" {
-			kind = "room or folder"
-		}
-		s := fmt.Sprintf("%s %s", kind, route.Source)
+		s := describeSource(&spec.Routes[i])
 		if !route.Subfolders {
 			s += " without its subfolders"
 		}
@@ -121,8 +130,40 @@ func wantSource(spec *Spec) string {
 	return strings.Join(out, ", ")
 }
 
-// gotSource describes where the entry lies.
-func gotSource(f *Facts) string {
+func describeSource(route *Route) string {
+	switch route.SourceKind {
+	case TagSource:
+		return "a room tagged " + show(route.Pattern)
+	case TitleSource:
+		return "a room with a title like " + show(route.Pattern)
+	case AnySource:
+		return fmt.Sprintf("room or folder %s", route.Source)
+	}
+	return fmt.Sprintf("%s %s", route.SourceKind, route.Source)
+}
+
+// gotSource describes where the entry lies, as far as the rule asks for it.
+func gotSource(f *Facts, spec *Spec) string {
+	where := gotChain(f)
+	asks := func(kind SourceKind) bool {
+		return slices.ContainsFunc(spec.Routes, func(r Route) bool { return r.SourceKind == kind })
+	}
+	switch {
+	case !f.ChainKnown || !asks(TagSource) && !asks(TitleSource):
+		return where
+	case f.Room == nil:
+		return where + ", which is no room"
+	case !asks(TagSource):
+		return where
+	case !f.RoomTagsKnown:
+		return where + ", its tags are not known"
+	case len(f.Room.Tags) == 0:
+		return where + " without tags"
+	}
+	return where + " tagged " + show(f.Room.Tags)
+}
+
+func gotChain(f *Facts) string {
 	if len(f.Chain) == 0 {
 		switch parent := f.parent(); {
 		case f.ChainKnown:

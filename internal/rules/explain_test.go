@@ -66,7 +66,7 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 		},
 		"a match": {
 			ruleSpec("a", when(`file.name == "report"`)), upload(),
-			Verdict{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20"}}},
+			Verdict{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20", nil}}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 
 func TestExplainTellsHowRulesAffectEachOther(t *testing.T) {
 	t.Parallel()
-	moved := func(rule string) Match { return Match{rule, event.Move, event.Duplicate, "10", "20"} }
+	moved := func(rule string) Match { return Match{rule, event.Move, event.Duplicate, "10", "20", nil} }
 	got := compile(t,
 		ruleSpec("fallback", isFallback),
 		ruleSpec("first", moves),
@@ -96,7 +96,7 @@ func TestExplainTellsHowRulesAffectEachOther(t *testing.T) {
 			Rule: "second", Condition: "move", Want: "an entry that no earlier rule moves", Got: "first already moves the entry",
 			Suppressed: []Suppressed{{moved("second"), "first already moves the entry"}},
 		},
-		{Rule: "stop", Matched: true, Matches: []Match{{"stop", event.Copy, event.Duplicate, "10", "20"}}},
+		{Rule: "stop", Matched: true, Matches: []Match{{"stop", event.Copy, event.Duplicate, "10", "20", nil}}},
 		{Rule: "after", Condition: "stop", Want: "no earlier rule that stops", Got: "stop matched and stops"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -106,7 +106,7 @@ func TestExplainTellsHowRulesAffectEachOther(t *testing.T) {
 	got = compile(t, ruleSpec("fallback", isFallback), ruleSpec("a")).Explain(upload())
 	want = []Verdict{
 		{Rule: "fallback", Condition: "fallback", Want: "no other rule that matches", Got: "a matched"},
-		{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20"}}},
+		{Rule: "a", Matched: true, Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20", nil}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Explain (-want +got):\n%s", diff)

@@ -13,7 +13,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rule is a valid spec to vary: everything uploaded into folder 10 or below is copied to 20.
 func ruleSpec(name string, change ...func(*Spec)) Spec {
 	s := Spec{
-		Name: name, Portal: "acme", Triggers: []string{"file.uploaded"},
+		Name: name, Portals: []string{"acme"}, Triggers: []string{"file.uploaded"},
 		Routes: []Route{{Source: "10", SourceKind: RoomSource, Subfolders: true, Destination: "20"}},
 		Action: event.Copy, Conflict: event.Duplicate,
 	}
@@ -29,7 +29,7 @@ func moves(s *Spec)                          { s.Action = event.Move }
 func stops(s *Spec)                          { s.Stop = true }
 func isFallback(s *Spec)                     { s.Fallback = true }
 func isDisabled(s *Spec)                     { s.Disabled = true }
-func onPortal(name string) func(*Spec)       { return func(s *Spec) { s.Portal = name } }
+func onPortal(name string) func(*Spec)       { return func(s *Spec) { s.Portals = []string{name} } }
 func withRoutes(routes ...Route) func(*Spec) { return func(s *Spec) { s.Routes = routes } }
 func to(id event.ID) func(*Spec) {
 	return func(s *Spec) {

@@ -13,10 +13,10 @@ import (
 func TestMatch(t *testing.T) {
 	t.Parallel()
 	copied := func(rule string, to event.ID) Match {
-		return Match{rule, event.Copy, event.Duplicate, "10", to}
+		return Match{rule, event.Copy, event.Duplicate, "10", to, nil}
 	}
 	moved := func(rule string, to event.ID) Match {
-		return Match{rule, event.Move, event.Duplicate, "10", to}
+		return Match{rule, event.Move, event.Duplicate, "10", to, nil}
 	}
 	for name, c := range map[string]struct {
 		specs []Spec
@@ -33,14 +33,14 @@ func TestMatch(t *testing.T) {
 		},
 		"without subfolders an entry in the source matches": {
 			[]Spec{ruleSpec("a", withRoutes(Route{Source: "11", Destination: "20"}))}, upload(),
-			Result{Matches: []Match{{"a", event.Copy, event.Duplicate, "11", "20"}}, Considered: 1},
+			Result{Matches: []Match{{"a", event.Copy, event.Duplicate, "11", "20", nil}}, Considered: 1},
 		},
 		"another portal's rule does not match":  {[]Spec{ruleSpec("a", onPortal("other"))}, upload(), Result{}},
 		"another trigger's rule does not match": {[]Spec{ruleSpec("a", triggers("file.moved"))}, upload(), Result{}},
 		"a disabled rule does not match":        {[]Spec{ruleSpec("a", isDisabled)}, upload(), Result{}},
 		"an entry of unknown place matches by its folder alone": {
 			[]Spec{ruleSpec("a"), ruleSpec("b", withRoutes(Route{Source: "11", Destination: "20"}))}, upload(unplaced),
-			Result{Matches: []Match{{"b", event.Copy, event.Duplicate, "11", "20"}}, Considered: 1},
+			Result{Matches: []Match{{"b", event.Copy, event.Duplicate, "11", "20", nil}}, Considered: 1},
 		},
 		"an entry whose place cannot be told does not match": {
 			[]Spec{ruleSpec("a")}, upload(func(f *Facts) { f.Chain, f.Room = nil, nil }), Result{},
@@ -54,7 +54,7 @@ func TestMatch(t *testing.T) {
 			upload(),
 			Result{
 				Matches: []Match{
-					copied("outer", "21"), {"inner", event.Copy, event.Duplicate, "11", "22"}, copied("outer-again", "23"),
+					copied("outer", "21"), {"inner", event.Copy, event.Duplicate, "11", "22", nil}, copied("outer-again", "23"),
 				},
 				Considered: 3,
 			},
@@ -67,7 +67,7 @@ func TestMatch(t *testing.T) {
 			))},
 			upload(),
 			Result{
-				Matches:    []Match{copied("a", "20"), {"a", event.Copy, event.Duplicate, "11", "21"}},
+				Matches:    []Match{copied("a", "20"), {"a", event.Copy, event.Duplicate, "11", "21", nil}},
 				Considered: 1,
 			},
 		},
@@ -111,29 +111,29 @@ func TestMatch(t *testing.T) {
 			[]Spec{ruleSpec("a", when("payload.missing.deep == 1")), ruleSpec("b")}, upload(),
 			Result{
 				Matches:    []Match{copied("b", "20")},
-				Errors:     []EvalError{{"a", "cannot fetch deep from <nil>"}},
+				Errors:     []EvalError{{"a", "when", "cannot fetch deep from <nil>"}},
 				Considered: 2,
 			},
 		},
 		"a condition on unknown facts is no match and is reported": {
 			[]Spec{ruleSpec("a", when("file.size < 5 * MB"))}, upload(),
 			Result{
-				Errors:     []EvalError{{"a", "the file's size, version, comment and form flag are not known"}},
+				Errors:     []EvalError{{"a", "when", "the file's size, version, comment and form flag are not known"}},
 				Considered: 1,
 			},
 		},
 		"a condition that is not boolean at run time is no match": {
 			[]Spec{ruleSpec("a", when("payload.title"))}, upload(),
-			Result{Errors: []EvalError{{"a", `the result is "report.pdf", not true or false`}}, Considered: 1},
+			Result{Errors: []EvalError{{"a", "when", `the result is "report.pdf", not true or false`}}, Considered: 1},
 		},
 		"a condition that runs too long is no match": {
 			[]Spec{ruleSpec("a", when("any(1..1000, any(1..1000, # < 0))"))}, upload(),
-			Result{Errors: []EvalError{{"a", "the expression takes too long"}}, Considered: 1},
+			Result{Errors: []EvalError{{"a", "when", "the expression takes too long"}}, Considered: 1},
 		},
 		"a payload that is no object is reported": {
 			[]Spec{ruleSpec("a", when("payload.id == 1"))},
 			upload(func(f *Facts) { f.Event.Payload = []byte(`[]`) }),
-			Result{Errors: []EvalError{{"a", "payload: not a JSON object"}}, Considered: 1},
+			Result{Errors: []EvalError{{"a", "when", "payload: not a JSON object"}}, Considered: 1},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -216,7 +216,7 @@ func TestFolderRulesSeeTheFolder(t *testing.T) {
 	})
 	table := compile(t, ruleSpec("a", triggers("folder.created"),
 		when(`folder.id == "50" && folder.title == "2026.03" && folder.parent_id == "11"`)))
-	want := Result{Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20"}}, Considered: 1}
+	want := Result{Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20", nil}}, Considered: 1}
 	if diff := cmp.Diff(want, table.Match(f)); diff != "" {
 		t.Errorf("Match (-want +got):\n%s", diff)
 	}

@@ -31,8 +31,3 @@ func RoomTypeNumber(name string) int {
 	}
 	return 0
 }
-
-// Wants reports whether any enabled rule is about the trigger on the portal.
-func (t *Table) Wants(portal, trigger string) bool {
-	return t.buckets[place{portal, trigger}] != nil
-}

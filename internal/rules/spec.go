@@ -13,47 +13,66 @@ type Spec struct {
 	Description string
 	Origin      string // where it is written, as in "rules.yaml:12:5"; shown to people only
 	Disabled    bool
-	Portal      string
+	Portals     []string // at least one
 	Triggers    []string // concrete, expanded and routable
-	Routes      []Route  // one per source id, or one per pair
+	Routes      []Route  // one per source, or one per pair
 	When        string   // an expression; "" holds always
+	Path        string   // an expression for the folders below every destination; "" is none
 	Action      event.Action
 	Conflict    event.Conflict
 	Stop        bool // when it matches, later rules are not tried
 	Fallback    bool // tried only when no other rule of its portal matched
+	OwnEvents   bool // also events that the gateway's own work caused
 }
 
-// SourceKind says which word of the rules file named a source. It changes only what people
-// are told: rooms and folders share one space of ids, and a room is a folder.
+// SourceKind says which word of the rules file named a source. Between the kinds that have an
+// id it changes only what people are told: rooms and folders share one space of ids, and a
+// room is a folder.
 type SourceKind string
 
-// The kinds of source; AnySource is the source of a pair, which may be either.
+// The kinds of source; AnySource is the source of a pair, which may be a room or a folder.
 const (
 	RoomSource   SourceKind = "room"
 	FolderSource SourceKind = "folder"
 	AnySource    SourceKind = ""
+	TagSource    SourceKind = "room_tag"
+	TitleSource  SourceKind = "room_title"
 )
 
-// Route is one way of a rule: from a room or folder to a folder.
+// Route is one way of a rule: from a room or folder, or from all rooms that fit, to a folder.
 type Route struct {
-	Source      event.ID
+	Source      event.ID // empty for TagSource and TitleSource
+	Pattern     string   // the tag or the glob of titles, for those two
 	SourceKind  SourceKind
 	Subfolders  bool // also entries in folders below the source
 	Destination event.ID
 }
 
-// SpecError is one mistake in a Spec. Line and Column count from 1 within the field's text.
+// byRoom reports whether the source is every room that fits, rather than one id.
+func (r *Route) byRoom() bool { return r.SourceKind == TagSource || r.SourceKind == TitleSource }
+
+// SpecError is one mistake in a Spec, or what is suspicious about one. Line and Column count
+// from 1 within the text of an expression; they are 0 where the field as a whole is meant.
 type SpecError struct {
 	Rule         int // index into the specs given to Compile
 	Name         string
-	Field        string // "when"
+	Field        string // "when", "path", "source", "destination" …; "" is the whole rule
+	Route        int    // of a source or destination: which of the rule's routes
 	Line, Column int
 	Message      string
 	Hint         string // what to write instead; may be empty
 }
 
 func (e SpecError) Error() string {
-	s := fmt.Sprintf("rule %s: %s:%d:%d: %s", e.Name, e.Field, e.Line, e.Column, e.Message)
+	s := "rule " + e.Name + ": "
+	if e.Field != "" {
+		s += e.Field
+		if e.Line > 0 {
+			s += fmt.Sprintf(":%d:%d", e.Line, e.Column)
+		}
+		s += ": "
+	}
+	s += e.Message
 	if e.Hint != "" {
 		s += ", " + e.Hint
 	}
@@ -96,6 +115,11 @@ type Facts struct {
 	// rule test leaves that out.
 	AuthorUnknown bool
 
+	// Own says that the gateway's own work caused the event. It matters only for triggers that
+	// such work can fire.
+	Own      bool
+	OwnKnown bool
+
 	Now time.Time // what expressions see as now
 }
 
@@ -119,6 +143,8 @@ const (
 	NeedEntry
 	// NeedRoomTags asks for Room.Tags.
 	NeedRoomTags
+	// NeedOwn asks for Own.
+	NeedOwn
 )
 
 // Has reports whether the set contains n.
@@ -126,10 +152,12 @@ func (s Need) Has(n Need) bool { return s&n != 0 }
 
 // Match is one transfer a rule asks for.
 type Match struct {
-	Rule                string
-	Action              event.Action
-	Conflict            event.Conflict
-	Source, Destination event.ID
+	Rule        string
+	Action      event.Action
+	Conflict    event.Conflict
+	Source      event.ID // empty where the rule names its source by tag or title
+	Destination event.ID // as the rule has it: the transfer goes to the folder at Path below it
+	Path        []string // titles of folders, the uppermost first; none: Destination itself
 }
 
 // Suppressed is a move that a rule asked for and that does not happen, because an entry can
@@ -139,17 +167,22 @@ type Suppressed struct {
 	Reason string
 }
 
-// EvalError is a condition that could not be evaluated. Its rule did not match.
+// EvalError is an expression that could not be evaluated. Its rule did not match.
 type EvalError struct {
-	Rule string
-	Text string
+	Rule  string
+	Field string // "when" or "destination.path"
+	Text  string
 }
+
+// Note is something about a match that people should know.
+type Note struct{ Rule, Text string }
 
 // Result is what an event leads to.
 type Result struct {
 	Matches    []Match // in file order; at most one move
 	Suppressed []Suppressed
 	Errors     []EvalError
+	Notes      []Note
 	Considered int // rules whose portal, trigger and source fit
 }
 

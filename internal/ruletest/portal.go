@@ -2,7 +2,6 @@ package ruletest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,8 +27,12 @@ type portal struct {
 
 var _ routing.Portal = (*portal)(nil)
 
-// errNotSaid marks what a test would have to say for the rules to decide.
-var errNotSaid = errors.New("the test does not say enough")
+// notSaid is what a test would have to say for the rules to decide.
+type notSaid struct{ text string }
+
+func (e *notSaid) Error() string { return e.text }
+
+func needs(format string, args ...any) error { return &notSaid{fmt.Sprintf(format, args...)} }
 
 func (p *portal) Self(context.Context) (docspace.User, error) {
 	return docspace.User{User: event.User{ID: gatewayID}}, nil
@@ -40,7 +43,7 @@ func (p *portal) ClockOffset() time.Duration { return 0 }
 func (p *portal) FolderPath(_ context.Context, id event.ID) ([]docspace.Folder, error) {
 	at, ok := p.places[id]
 	if !ok {
-		return nil, fmt.Errorf("%w: describe the room or folder %s under rooms", errNotSaid, id)
+		return nil, needs("the rules ask where folder %s is: describe the room it is in under rooms", id)
 	}
 	var path []docspace.Folder
 	for _, place := range at.Chain() {
@@ -53,7 +56,7 @@ func (p *portal) FolderPath(_ context.Context, id event.ID) ([]docspace.Folder, 
 func (p *portal) Room(_ context.Context, id event.ID) (docspace.Folder, error) {
 	at, ok := p.places[id]
 	if !ok {
-		return docspace.Folder{}, fmt.Errorf("%w: describe the room %s under rooms", errNotSaid, id)
+		return docspace.Folder{}, needs("the rules ask about room %s: describe it under rooms", id)
 	}
 	return folder(at), nil
 }
@@ -78,10 +81,10 @@ func (p *portal) Folder(context.Context, event.ID) (docspace.Folder, error) {
 func (p *portal) lacking() error {
 	switch {
 	case p.given.Size == nil && p.given.Kind == event.File && p.given.By == nil:
-		return fmt.Errorf("%w: the rules ask about the file; give it a size, and say who it is by", errNotSaid)
+		return needs("the rules ask about the file: give it a size, and say with by who it is from")
 	case p.given.Size == nil && p.given.Kind == event.File:
-		return fmt.Errorf("%w: the rules ask about the file; give it a size", errNotSaid)
+		return needs("the rules ask about the file: give it a size")
 	default:
-		return fmt.Errorf("%w: the rules ask who the %s is by; say so with by", errNotSaid, p.given.Kind)
+		return needs("the rules ask who the %s is from: say it with by", p.given.Kind)
 	}
 }

@@ -59,7 +59,12 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 	r := Result{Case: tc}
 	facts, err := factsOf(ctx, c, t, &tc.Given)
 	own := errors.Is(err, routing.ErrOwnEvent)
-	if err != nil && !own {
+	var lacking *notSaid
+	switch {
+	case errors.As(err, &lacking):
+		r.Trouble = lacking.text
+		return r
+	case err != nil && !own:
 		r.Trouble = err.Error()
 		return r
 	}
@@ -67,10 +72,10 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 	if !own {
 		result := c.Rules.Match(&facts)
 		for _, e := range result.Errors {
-			r.Trouble = fmt.Sprintf("rule %s: %s", e.Rule, e.Text)
+			r.Trouble = fmt.Sprintf("rule %s: %s: %s", e.Rule, e.Field, e.Text)
 		}
 		for _, m := range result.Matches {
-			got = append(got, Transfer{m.Rule, m.Action, m.Conflict, m.Destination, ""})
+			got = append(got, Transfer{m.Rule, m.Action, m.Conflict, m.Destination, strings.Join(m.Path, "/")})
 		}
 	}
 	missing, unexpected := compare(tc.Expect, got)
@@ -119,7 +124,7 @@ func portalOf(c *config.Config, g *config.Given) (string, error) {
 	case g.Portal == "" && len(names) == 1:
 		return names[0], nil
 	case g.Portal == "":
-		return "", fmt.Errorf("%w: the rules have several portals; say with portal which one it happens on: %s", errNotSaid, strings.Join(names, ", "))
+		return "", needs("the rules have several portals: say with portal which one it happens on, one of %s", strings.Join(names, ", "))
 	case !slices.Contains(names, g.Portal):
 		return "", fmt.Errorf("the rules have no portal %s, only %s", g.Portal, strings.Join(names, ", "))
 	}
