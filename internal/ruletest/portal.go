@@ -23,6 +23,7 @@ var roomsSection = docspace.Folder{ID: "2", Title: "Rooms"}
 type portal struct {
 	places map[event.ID]*config.Place
 	given  *config.Given
+	kind   event.Kind // of the entry
 }
 
 var _ routing.Portal = (*portal)(nil)
@@ -80,11 +81,11 @@ func (p *portal) Folder(context.Context, event.ID) (docspace.Folder, error) {
 
 func (p *portal) lacking() error {
 	switch {
-	case p.given.Size == nil && p.given.Kind == event.File && p.given.By == nil:
+	case p.given.Size == nil && p.kind == event.File && p.given.By == nil:
 		return needs("the rules ask about the file: give it a size, and say with by who it is from")
-	case p.given.Size == nil && p.given.Kind == event.File:
+	case p.given.Size == nil && p.kind == event.File:
 		return needs("the rules ask about the file: give it a size")
 	default:
-		return needs("the rules ask who the %s is from: say it with by", p.given.Kind)
+		return needs("the rules ask who the %s is from: say it with by", p.kind)
 	}
 }

@@ -80,6 +80,7 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 	}
 	missing, unexpected := compare(tc.Expect, got)
 	r.Unexpected = unexpected
+	placed(&facts, t.Places)
 	verdicts := c.Rules.Explain(&facts)
 	for _, e := range missing {
 		m := Missing{Expected: e}
@@ -107,12 +108,26 @@ func factsOf(ctx context.Context, c *config.Config, t *config.Tests, g *config.G
 	facts := rules.Facts{
 		Portal: name, Event: ev, Now: g.When, AuthorUnknown: author.Email == "" && author.DisplayName == "",
 	}
-	p := &portal{places: t.Places, given: g}
+	p := &portal{places: t.Places, given: g, kind: ev.Entry.Kind}
 	err = routing.NewLocator(time.Minute).Complete(ctx, routing.Snapshot{
 		Rules:  c.Rules,
 		Portal: func(string) (routing.Portal, bool) { return p, true },
 	}, &facts)
 	return facts, err
+}
+
+// placed tells the facts where the entry lies, though no rule that could match asked for it: an
+// explanation should not say that it is not known.
+func placed(f *rules.Facts, places map[event.ID]*config.Place) {
+	at := places[f.Event.Entry.ParentID]
+	if f.ChainKnown || at == nil {
+		return
+	}
+	f.ChainKnown, f.RoomTagsKnown = true, true
+	for _, p := range at.Chain() {
+		f.Chain = append(f.Chain, rules.Folder{ID: p.ID, Title: p.Title})
+		f.Room = &rules.Room{ID: p.ID, Title: p.Title, Type: p.Type, Tags: p.Tags}
+	}
 }
 
 func portalOf(c *config.Config, g *config.Given) (string, error) {
