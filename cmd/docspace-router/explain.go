@@ -182,7 +182,7 @@ func askPortal(ctx context.Context, c *config.Config, p config.Portal, facts *ru
 		return err
 	}
 	defer client.Close()
-	return routing.NewLocator(time.Minute).Complete(ctx, routing.Snapshot{
+	return routing.NewLocator(time.Minute, nil).Complete(ctx, routing.Snapshot{
 		Rules:  c.Rules,
 		Portal: func(name string) (routing.Portal, bool) { return client, name == p.Name },
 	}, facts)

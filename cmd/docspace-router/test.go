@@ -18,9 +18,6 @@ import (
 	"docspace-router/internal/ruletest"
 )
 
-// testSuffix is how files of rule tests are named, so that they can lie beside the rules.
-const testSuffix = "_test.yaml"
-
 func newTest(env environment) *cobra.Command {
 	var flags rulesFlags
 	cmd := &cobra.Command{
@@ -165,12 +162,12 @@ func (r *testRun) find(args []string) ([]string, error) {
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			dir = filepath.Dir(dir)
 		}
-		paths, err := filepath.Glob(filepath.Join(dir, "*"+testSuffix))
+		paths, err := filepath.Glob(filepath.Join(dir, "*"+config.TestsSuffix))
 		if err != nil {
 			return nil, err
 		}
 		if len(paths) == 0 {
-			return nil, fmt.Errorf("no test: there is no file *%s beside %s", testSuffix, r.flags.path)
+			return nil, fmt.Errorf("no test: there is no file *%s beside %s", config.TestsSuffix, r.flags.path)
 		}
 		return paths, nil
 	}
@@ -186,7 +183,7 @@ func (r *testRun) find(args []string) ([]string, error) {
 			return nil, err
 		}
 		if len(found) == 0 {
-			return nil, fmt.Errorf("no test: there is no file *%s in %s", testSuffix, arg)
+			return nil, fmt.Errorf("no test: there is no file *%s in %s", config.TestsSuffix, arg)
 		}
 		paths = append(paths, found...)
 	}
@@ -205,7 +202,7 @@ func testsBelow(dir string) ([]string, error) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
-		case !d.IsDir() && strings.HasSuffix(d.Name(), testSuffix):
+		case !d.IsDir() && config.IsTestsFile(d.Name()):
 			paths = append(paths, path)
 		}
 		return nil

@@ -50,7 +50,7 @@ type Pace struct {
 	Reload      time.Duration // how often the rules file's content is checked
 	PortalPause time.Duration // how long a portal that is down is left alone
 	Poll        time.Duration // how often a running operation is looked at
-	SettleAfter time.Duration // how long a lost operation may go on unseen
+	SettleAfter time.Duration // how long a lost operation, or folder, may go on unseen
 	RetryFirst  time.Duration // the first retry of a transfer or a look-up
 	Sweep       time.Duration // how often lanes with due work are looked for
 	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
@@ -165,6 +165,8 @@ func (a *App) build(ctx context.Context) (err error) {
 		CompleteJob: a.jobs.completeRoute,
 		Wake:        a.jobs.wake,
 		Sweep:       a.jobs.sweep,
+		Budget:      a.budget,
+		SettleAfter: a.o.Pace.SettleAfter,
 		RetryFirst:  a.o.Pace.RetryFirst,
 		Logger:      a.o.Logger,
 		Registerer:  a.registry,
@@ -356,7 +358,7 @@ func (a *App) retain(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		before := time.Now().Add(-a.o.Retention)
-		for _, prune := range []func(context.Context, time.Time, int) (int, error){a.store.Prune, a.store.PruneOperations} {
+		for _, prune := range []func(context.Context, time.Time, int) (int, error){a.store.Prune, a.store.PruneOperations, a.store.PruneFolders} {
 			for n := stepSize; n == stepSize && ctx.Err() == nil; {
 				var err error
 				if n, err = prune(ctx, before, stepSize); err != nil && ctx.Err() == nil {

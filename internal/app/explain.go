@@ -27,7 +27,7 @@ func (a *App) explain(ctx context.Context, portal string, ev event.Event) (expla
 		return explain.Explanation{}, fmt.Errorf("%w: %s is not in the rules file", admin.ErrUnknownPortal, portal)
 	}
 	facts := rules.Facts{Portal: portal, Event: ev, Now: time.Now()}
-	err := routing.NewLocator(time.Minute).Complete(ctx, v.snapshot(), &facts)
+	err := routing.NewLocator(time.Minute, nil).Complete(ctx, v.snapshot(), &facts)
 	own := errors.Is(err, routing.ErrOwnEvent)
 	if err != nil && !own {
 		return explain.Explanation{}, fmt.Errorf("ask portal %s: %w", portal, err)

@@ -99,6 +99,12 @@ var (
 // Gateway is the name by which tests call the gateway's own account.
 const Gateway = "gateway"
 
+// TestsSuffix is how files of rule tests are named, so that they can lie beside the rules.
+const TestsSuffix = "_test.yaml"
+
+// IsTestsFile reports whether a file holds rule tests, by its name.
+func IsTestsFile(name string) bool { return strings.HasSuffix(name, TestsSuffix) }
+
 // LoadTests reads and validates a file of rule tests. The error is Problems, or a *FileError
 // when there is no readable file.
 func LoadTests(path string) (*Tests, error) {

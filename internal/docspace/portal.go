@@ -168,6 +168,11 @@ func (c *Client) Folder(ctx context.Context, id event.ID) (Folder, error) {
 	return lookUp(ctx, c, "folder", id, "files/folder/%s", decodeFolder)
 }
 
+// Subfolders returns the folders directly in a folder or room that the account may read.
+func (c *Client) Subfolders(ctx context.Context, id event.ID) ([]Folder, error) {
+	return lookUp(ctx, c, "subfolders", id, "files/%s/subfolders", decodeFolders)
+}
+
 // File returns a file.
 func (c *Client) File(ctx context.Context, id event.ID) (File, error) {
 	return lookUp(ctx, c, "file", id, "files/file/%s", decodeFile)

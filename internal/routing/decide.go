@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
@@ -22,6 +23,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		return d
 	}
 	r.locator.observe(pending.Portal, ev)
+	r.folders.observe(pending.Portal, ev)
 
 	portal, ok := snap.Portal(pending.Portal)
 	if !ok {
@@ -40,43 +42,79 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		happened = happened.Add(portal.ClockOffset())
 		facts.Event.CreatedOn = happened
 	}
-	result := snap.Rules.Match(&facts)
-
 	d.State, d.Reason = event.EventRouted, ""
+	result := snap.Rules.Match(&facts)
 	if len(result.Matches) == 0 {
 		d.State, d.Reason = event.EventIgnored, "no rule matched"
 		if !snap.Rules.Wants(pending.Portal, ev.Trigger) {
 			d.Reason = "no rule is about " + ev.Trigger
 		}
 	}
-	var notes []string
-	for _, s := range result.Suppressed {
-		notes = append(notes, fmt.Sprintf("rule %s: %s", s.Rule, s.Reason))
-	}
-	for _, e := range result.Errors {
-		notes = append(notes, fmt.Sprintf("rule %s: %s", e.Rule, e.Text))
+	notes, pathFailed := notesOf(result)
+	trail, err := r.trail(ctx, portal, &facts, result.Matches)
+	if err != nil {
+		return r.undecided(d, pending, err)
 	}
 	for _, m := range result.Matches {
-		entry := facts.Event.Entry
-		switch {
-		case m.Destination == entry.ParentID:
-			notes = append(notes, fmt.Sprintf("rule %s: it already lies in folder %s", m.Rule, m.Destination))
-			continue
-		case entry.Kind == event.Folder && m.Destination == entry.ID:
-			notes = append(notes, fmt.Sprintf("rule %s: it is the destination itself", m.Rule))
+		t := store.NewTransfer{
+			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict, Entry: facts.Event.Entry,
+			Destination: m.Destination, Base: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID, HappenedAt: happened,
+		}
+		if facts.Own {
+			if t.Trail, err = trail.with(m); err != nil {
+				r.loops.WithLabelValues(pending.Portal, m.Rule).Inc()
+				r.log.Warn("loop stopped", "portal", pending.Portal, "event", pending.ID, "rule", m.Rule, "reason", err.Error())
+				notes = append(notes, fmt.Sprintf("rule %s: %v", m.Rule, err))
+				continue
+			}
+		}
+		if len(m.Path) > 0 {
+			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, m.Destination, m.Path); err != nil {
+				return r.unplaced(d, pending, m, err)
+			}
+		}
+		if why := Stays(t.Entry, t.Destination); why != "" {
+			notes = append(notes, fmt.Sprintf("rule %s: %s", m.Rule, why))
 			continue
 		}
-		d.Transfers = append(d.Transfers, store.NewTransfer{
-			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict,
-			Entry: facts.Event.Entry, Destination: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID,
-			HappenedAt: happened,
-		})
+		d.Transfers = append(d.Transfers, t)
 	}
-	if len(result.Matches) > 0 && len(d.Transfers) == 0 {
+	switch {
+	case len(d.Transfers) > 0:
+	case pathFailed:
+		// A rule wanted the entry and could not say where: that must not pass for unwanted.
+		d.State, d.Reason = event.EventFailed, ""
+	case len(result.Matches) > 0:
 		d.State = event.EventIgnored
 	}
 	d.Reason = joinReasons(d.Reason, notes)
 	return d
+}
+
+// Stays says why there is nothing to do for a match, or "": the entry is where it is to go.
+func Stays(entry event.Entry, destination event.ID) string {
+	switch {
+	case destination == entry.ParentID:
+		return fmt.Sprintf("it already lies in folder %s", destination)
+	case entry.Kind == event.Folder && destination == entry.ID:
+		return "it is the destination itself"
+	}
+	return ""
+}
+
+// notesOf says what people should know of a result beside its matches.
+func notesOf(result rules.Result) (notes []string, pathFailed bool) {
+	for _, s := range result.Suppressed {
+		notes = append(notes, fmt.Sprintf("rule %s: %s", s.Rule, s.Reason))
+	}
+	for _, e := range result.Errors {
+		notes = append(notes, fmt.Sprintf("rule %s: %s: %s", e.Rule, e.Field, e.Text))
+		pathFailed = pathFailed || e.Field == rules.OnPath
+	}
+	for _, n := range result.Notes {
+		notes = append(notes, fmt.Sprintf("rule %s: %s", n.Rule, n.Text))
+	}
+	return notes, pathFailed
 }
 
 func joinReasons(reason string, notes []string) string {
@@ -111,7 +149,7 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	}
 	// A flat body may say nothing of where the entry lies, or what it is called.
 	if f.Event.Entry.ParentID == "" || f.Event.Entry.Title == "" {
-		if err := fillEntry(ctx, portal, &f.Event.Entry); err != nil {
+		if err := l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry); err != nil {
 			return err
 		}
 	}
@@ -143,7 +181,7 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 		f.ChainKnown = true
 		return err
 	case need.Has(rules.NeedEntry):
-		return fillEntry(ctx, portal, &f.Event.Entry)
+		return l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
 	case need.Has(rules.NeedRoomTags):
 		f.RoomTagsKnown = true
 		if f.Room != nil {
@@ -157,23 +195,21 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 
 // fillEntry completes an entry with what the portal knows of it now. What the delivery said
 // stays.
-func fillEntry(ctx context.Context, portal Portal, e *event.Entry) error {
+func (l *Locator) fillEntry(ctx context.Context, name string, portal Portal, e *event.Entry) error {
+	at := version{place{name, e.ID}, e.Kind, e.ModifiedOn}
+	ask := func(ctx context.Context) (event.Entry, error) { return readEntry(ctx, portal, e.Kind, e.ID) }
 	var now event.Entry
-	if e.Kind == event.Folder {
-		f, err := portal.Folder(ctx, e.ID)
-		if err != nil {
-			return fmt.Errorf("read folder %s: %w", e.ID, err)
-		}
-		now = event.Entry{ParentID: f.ParentID, Title: f.Title, CreatedOn: f.Created, ModifiedOn: f.Updated, CreatedBy: f.CreatedBy}
+	var err error
+	if e.ModifiedOn.IsZero() {
+		// The delivery does not say which version it is about, so no answer will do for another.
+		l.metrics.count(lookup{name, string(e.Kind)}, fromPortal)
+		now, err = ask(ctx)
 	} else {
-		f, err := portal.File(ctx, e.ID)
-		if err != nil {
-			return fmt.Errorf("read file %s: %w", e.ID, err)
-		}
-		now = event.Entry{
-			ParentID: f.FolderID, Title: f.Title, CreatedOn: f.Created, ModifiedOn: f.Updated, CreatedBy: f.CreatedBy,
-			ModifiedBy: f.UpdatedBy, Size: f.Size, Version: f.Version, Comment: f.Comment, IsForm: f.IsForm,
-		}
+		now, err = remember(ctx, l, l.entries, lookup{name, string(e.Kind)}, at,
+			fmt.Sprintf("%s of %s", e.ID, e.ModifiedOn.Format(time.RFC3339Nano)), ask)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %s: %w", e.Kind, e.ID, err)
 	}
 	now.Kind, now.ID, now.RootType, now.Detailed = e.Kind, e.ID, e.RootType, true
 	now.ParentID = cmp.Or(e.ParentID, now.ParentID)
@@ -186,6 +222,18 @@ func fillEntry(ctx context.Context, portal Portal, e *event.Entry) error {
 	}
 	*e = now
 	return nil
+}
+
+func readEntry(ctx context.Context, portal Portal, kind event.Kind, id event.ID) (event.Entry, error) {
+	if kind == event.Folder {
+		f, err := portal.Folder(ctx, id)
+		return event.Entry{ParentID: f.ParentID, Title: f.Title, CreatedOn: f.Created, ModifiedOn: f.Updated, CreatedBy: f.CreatedBy}, err
+	}
+	f, err := portal.File(ctx, id)
+	return event.Entry{
+		ParentID: f.FolderID, Title: f.Title, CreatedOn: f.Created, ModifiedOn: f.Updated, CreatedBy: f.CreatedBy,
+		ModifiedBy: f.UpdatedBy, Size: f.Size, Version: f.Version, Comment: f.Comment, IsForm: f.IsForm,
+	}, err
 }
 
 // undecided says what becomes of an event that could not be decided: it is tried again unless
@@ -201,6 +249,28 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err err
 		d.Reason = fmt.Sprintf("%v: give the gateway's account a role in the room, and upload it again", err)
 	default:
 		d.State, d.Reason = event.EventPending, err.Error()
+	}
+	return d
+}
+
+// placeFor is how long an event waits for a destination that the gateway's account may not use,
+// as transfers do.
+const placeFor = 24 * time.Hour
+
+// unplaced says what becomes of an event whose destination cannot be found or made. It is tried
+// again as long as that can change.
+func (r *Router) unplaced(d store.Decision, pending store.PendingEvent, m rules.Match, err error) store.Decision {
+	d.Transfers = nil
+	d.State, d.Reason = event.EventPending, fmt.Sprintf("rule %s: %v", m.Rule, err)
+	switch {
+	case docspace.IsGone(err):
+		d.State = event.EventFailed
+		d.Reason += fmt.Sprintf(": the destination folder %s does not exist", m.Destination)
+	case docspace.IsForbidden(err):
+		d.Reason += fmt.Sprintf(": make the gateway's account content creator or manager of the room of folder %s", m.Destination)
+		if r.now().Sub(pending.ReceivedAt) > placeFor {
+			d.State = event.EventFailed
+		}
 	}
 	return d
 }

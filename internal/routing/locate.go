@@ -8,6 +8,7 @@ import (
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
 	"docspace-router/internal/docspace"
@@ -22,6 +23,8 @@ type Portal interface {
 	File(ctx context.Context, id event.ID) (docspace.File, error)
 	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
 	Room(ctx context.Context, id event.ID) (docspace.Folder, error)
+	Subfolders(ctx context.Context, id event.ID) ([]docspace.Folder, error)
+	CreateFolder(ctx context.Context, parent event.ID, title string) (docspace.Folder, error)
 	// ClockOffset is how far the portal's clock is ahead of ours.
 	ClockOffset() time.Duration
 }
@@ -35,21 +38,33 @@ type place struct {
 // Locator answers where entries lie, and remembers it for a while: rooms are renamed and
 // tagged, and tag changes fire no webhook.
 type Locator struct {
-	paths *cache[place, []docspace.Folder]
-	rooms *cache[place, docspace.Folder]
-	self  *cache[string, string]
-	calls singleflight.Group
+	paths   *cache[place, []docspace.Folder]
+	rooms   *cache[place, docspace.Folder]
+	entries *cache[version, event.Entry]
+	self    *cache[string, string]
+	calls   singleflight.Group
+	metrics *lookupMetrics
 	// era changes whenever something known became untrue; an answer asked for in an earlier
 	// era is used once and not kept.
 	era atomic.Int64
 }
 
-// NewLocator returns a Locator that remembers answers for ttl.
-func NewLocator(ttl time.Duration) *Locator {
+// version is an entry as it was at one moment: a later one may have another size.
+type version struct {
+	place
+	kind     event.Kind
+	modified time.Time
+}
+
+// NewLocator returns a Locator that remembers answers for ttl. Its look-ups are counted in reg,
+// which may be nil.
+func NewLocator(ttl time.Duration, reg prometheus.Registerer) *Locator {
 	return &Locator{
-		paths: newCache[place, []docspace.Folder](ttl),
-		rooms: newCache[place, docspace.Folder](ttl),
-		self:  newCache[string, string](ttl),
+		paths:   newCache[place, []docspace.Folder](ttl),
+		rooms:   newCache[place, docspace.Folder](ttl),
+		entries: newCache[version, event.Entry](ttl),
+		self:    newCache[string, string](ttl),
+		metrics: newLookupMetrics(reg),
 	}
 }
 
@@ -91,6 +106,7 @@ func (l *Locator) forget() {
 	l.era.Add(1)
 	l.paths.Purge()
 	l.rooms.Purge()
+	l.entries.Purge()
 	l.self.Purge()
 }
 
@@ -126,7 +142,7 @@ func lies(path []docspace.Folder, id event.ID) bool {
 
 // selfID is the id of the account the portal's key acts as.
 func (l *Locator) selfID(ctx context.Context, portal string, p Portal) (string, error) {
-	return remember(ctx, l, l.self, portal, "self "+portal, func(ctx context.Context) (string, error) {
+	return remember(ctx, l, l.self, lookup{portal, "self"}, portal, "", func(ctx context.Context) (string, error) {
 		user, err := p.Self(ctx)
 		return user.ID, err
 	})
@@ -135,7 +151,7 @@ func (l *Locator) selfID(ctx context.Context, portal string, p Portal) (string, 
 // chain returns the folders an entry lies in, from its own folder up to its room, and the
 // room, or nil where there is none: DocSpace's personal sections have no rooms.
 func (l *Locator) chain(ctx context.Context, portal string, p Portal, parent event.ID) ([]rules.Folder, *rules.Room, error) {
-	path, err := remember(ctx, l, l.paths, place{portal, parent}, "path "+portal+" "+string(parent),
+	path, err := remember(ctx, l, l.paths, lookup{portal, "path"}, place{portal, parent}, string(parent),
 		func(ctx context.Context) ([]docspace.Folder, error) { return p.FolderPath(ctx, parent) })
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the room of folder %s: %w", parent, err)
@@ -155,7 +171,7 @@ func (l *Locator) chain(ctx context.Context, portal string, p Portal, parent eve
 }
 
 func (l *Locator) tags(ctx context.Context, portal string, p Portal, room event.ID) ([]string, error) {
-	r, err := remember(ctx, l, l.rooms, place{portal, room}, "room "+portal+" "+string(room),
+	r, err := remember(ctx, l, l.rooms, lookup{portal, "room"}, place{portal, room}, string(room),
 		func(ctx context.Context) (docspace.Folder, error) { return p.Room(ctx, room) })
 	if err != nil {
 		return nil, fmt.Errorf("read the tags of room %s: %w", room, err)
@@ -166,14 +182,18 @@ func (l *Locator) tags(ctx context.Context, portal string, p Portal, room event.
 // remember answers from the cache or asks once, however many events want to know. The asking
 // goes on when the event that began it can wait no longer, so that a slow portal's answer is
 // there for the next try.
-func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache[K, V], key K, call string,
+func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache[K, V], about lookup, key K, id string,
 	ask func(context.Context) (V, error),
 ) (V, error) {
 	if v, ok := known.get(key); ok {
+		l.metrics.count(about, fromCache)
 		return v, nil
 	}
 	era := l.era.Load()
-	done := l.calls.DoChan(fmt.Sprintf("%s in era %d", call, era), func() (any, error) {
+	asked := false
+	done := l.calls.DoChan(fmt.Sprintf("%s %s %s in era %d", about.of, about.portal, id, era), func() (any, error) {
+		asked = true
+		l.metrics.count(about, fromPortal)
 		v, err := ask(context.WithoutCancel(ctx))
 		if err == nil && l.era.Load() == era {
 			known.add(key, v)
@@ -183,6 +203,9 @@ func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache
 	var zero V
 	select {
 	case r := <-done:
+		if !asked {
+			l.metrics.count(about, fromOther)
+		}
 		if r.Err != nil {
 			return zero, r.Err
 		}

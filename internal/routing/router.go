@@ -61,7 +61,7 @@ type Snapshot struct {
 	Portal func(name string) (Portal, bool)
 }
 
-// Options configures a Router. Store, Snapshot, CompleteJob, Wake and Sweep are
+// Options configures a Router. Store, Snapshot, CompleteJob, Wake, Sweep and Budget are
 // required.
 type Options struct {
 	Store    *store.Store
@@ -72,10 +72,13 @@ type Options struct {
 	Wake func(ctx context.Context, lanes []string) error
 	// Sweep inserts a route job without events, as SweepOpts says.
 	Sweep func(ctx context.Context) error
+	// Budget is the allowance of writes of the portal of that name; creating a folder takes one.
+	Budget func(name string) store.Budget
 
 	LookupTimeout time.Duration // for all that one job asks of portals; default 20 s
 	Lookups       int           // how many events of one job may ask at the same time; default 8
 	CacheFor      time.Duration // how long a folder's room is remembered; default 5 min
+	SettleAfter   time.Duration // how long a folder may still appear whose creation was not answered; default 90 s, above the API's timeout
 	RetryFirst    time.Duration // default 2 s, doubling up to RetryMax
 	RetryMax      time.Duration // default 5 min
 	Logger        *slog.Logger
@@ -89,20 +92,23 @@ type Router struct {
 
 	o       Options
 	locator *Locator
+	folders *folders
 	log     *slog.Logger
 	now     func() time.Time
 	decided *prometheus.CounterVec
 	matched *prometheus.CounterVec
+	loops   *prometheus.CounterVec
 }
 
 // New returns a Router.
 func New(o Options) (*Router, error) {
-	if o.Store == nil || o.Snapshot == nil || o.CompleteJob == nil || o.Wake == nil || o.Sweep == nil {
-		return nil, errors.New("routing: Store, Snapshot, CompleteJob, Wake and Sweep are required")
+	if o.Store == nil || o.Snapshot == nil || o.CompleteJob == nil || o.Wake == nil || o.Sweep == nil || o.Budget == nil {
+		return nil, errors.New("routing: Store, Snapshot, CompleteJob, Wake, Sweep and Budget are required")
 	}
 	setDefault(&o.LookupTimeout, 20*time.Second)
 	setDefault(&o.Lookups, 8)
 	setDefault(&o.CacheFor, 5*time.Minute)
+	setDefault(&o.SettleAfter, 90*time.Second)
 	setDefault(&o.RetryFirst, 2*time.Second)
 	setDefault(&o.RetryMax, 5*time.Minute)
 	if o.Logger == nil {
@@ -112,10 +118,13 @@ func New(o Options) (*Router, error) {
 		o.Now = time.Now
 	}
 	f := promauto.With(o.Registerer)
+	log := o.Logger.With("component", "routing")
+	locator := NewLocator(o.CacheFor, o.Registerer)
 	return &Router{
 		o:       o,
-		locator: NewLocator(o.CacheFor),
-		log:     o.Logger.With("component", "routing"),
+		locator: locator,
+		folders: newFolders(o, locator.metrics, log),
+		log:     log,
 		now:     o.Now,
 		decided: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_events_decided_total",
@@ -124,6 +133,10 @@ func New(o Options) (*Router, error) {
 		matched: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_rule_matches_total",
 			Help: "Events that a rule matched.",
+		}, []string{"portal", "rule"}),
+		loops: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "docspace_router_loops_stopped_total",
+			Help: "Times a rule was kept from handing on the gateway's own work in a circle.",
 		}, []string{"portal", "rule"}),
 	}, nil
 }
@@ -136,7 +149,10 @@ func setDefault[T comparable](field *T, value T) {
 }
 
 // Forget drops what is remembered of portals, after their configuration has changed.
-func (r *Router) Forget() { r.locator.forget() }
+func (r *Router) Forget() {
+	r.locator.forget()
+	r.folders.known.Purge()
+}
 
 // NextRetry brings a job that met an error back soon: the error was the database's or ours.
 func (r *Router) NextRetry(job *river.Job[JobArgs]) time.Time {

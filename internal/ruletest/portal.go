@@ -2,6 +2,7 @@ package ruletest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -78,6 +79,17 @@ func (p *portal) File(context.Context, event.ID) (docspace.File, error) {
 func (p *portal) Folder(context.Context, event.ID) (docspace.Folder, error) {
 	return docspace.Folder{}, p.lacking()
 }
+
+// Subfolders and CreateFolder belong to a transfer's way to its folder, which no test goes.
+func (p *portal) Subfolders(context.Context, event.ID) ([]docspace.Folder, error) {
+	return nil, errNoPortal
+}
+
+func (p *portal) CreateFolder(context.Context, event.ID, string) (docspace.Folder, error) {
+	return docspace.Folder{}, errNoPortal
+}
+
+var errNoPortal = errors.New("a rule test has no portal")
 
 func (p *portal) lacking() error {
 	switch {

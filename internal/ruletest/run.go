@@ -75,6 +75,9 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 			r.Trouble = fmt.Sprintf("rule %s: %s: %s", e.Rule, e.Field, e.Text)
 		}
 		for _, m := range result.Matches {
+			if to := below(t.Places, m.Destination, m.Path); routing.Stays(facts.Event.Entry, to) != "" {
+				continue
+			}
 			got = append(got, Transfer{m.Rule, m.Action, m.Conflict, m.Destination, strings.Join(m.Path, "/")})
 		}
 	}
@@ -109,11 +112,28 @@ func factsOf(ctx context.Context, c *config.Config, t *config.Tests, g *config.G
 		Portal: name, Event: ev, Now: g.When, AuthorUnknown: author.Email == "" && author.DisplayName == "",
 	}
 	p := &portal{places: t.Places, given: g, kind: ev.Entry.Kind}
-	err = routing.NewLocator(time.Minute).Complete(ctx, routing.Snapshot{
+	err = routing.NewLocator(time.Minute, nil).Complete(ctx, routing.Snapshot{
 		Rules:  c.Rules,
 		Portal: func(string) (routing.Portal, bool) { return p, true },
 	}, &facts)
 	return facts, err
+}
+
+// below finds the folder at the end of a path, or "" where the tests tell of none.
+func below(places map[event.ID]*config.Place, at event.ID, path []string) event.ID {
+	for _, title := range path {
+		next := event.ID("")
+		for id, p := range places {
+			if p.In != nil && p.In.ID == at && strings.EqualFold(p.Title, title) && (next == "" || id < next) {
+				next = id
+			}
+		}
+		if next == "" {
+			return ""
+		}
+		at = next
+	}
+	return at
 }
 
 // placed tells the facts where the entry lies, though no rule that could match asked for it: an

@@ -31,6 +31,7 @@ rules:
   - {name: broken, portal: acme, triggers: [file.restored], source: {room: 1}, when: payload.none.deep == 1, action: copy, destination: {folder: 26}}
   - {name: folders, portal: beta, triggers: [folder.created], source: {room: 1}, when: 'folder.title startsWith "Project"', action: copy, destination: {folder: 27}}
   - {name: home, portal: beta, triggers: [file.uploaded], source: {room: 1}, action: copy, destination: {folder: 3}}
+  - {name: below, portal: beta, triggers: [file.created], source: {room: 1}, action: copy, destination: {folder: 1, path: '"inbox"'}}
 `
 
 const roomsText = `version: 1
@@ -89,6 +90,10 @@ func TestTestsThatPass(t *testing.T) {
 		"a move by the gateway, wanted":     `given: {trigger: file.moved, file: a.pdf, in: 3, by: gateway}, expect: [{action: copy, to: 25}]`,
 		"another portal":                    `given: {portal: beta, folder: Project X, in: 1}, expect: [{action: copy, to: 27}]`,
 		"a body with what it does not say":  `given: {body: a.json, file: {size: 1 KB}}, expect: [{action: copy, to: 20}]`,
+		"what is there already":             `given: {portal: beta, file: a.pdf, in: 3}, expect: none`,
+		"what is not there yet":             `given: {portal: beta, file: a.pdf, in: 1}, expect: [{action: copy, to: 3}]`,
+		"a path that leads where it is":     `given: {portal: beta, trigger: file.created, file: a.pdf, in: 3}, expect: none`,
+		"a path that leads elsewhere":       `given: {portal: beta, trigger: file.created, file: a.pdf, in: 1}, expect: [{action: copy, to: 1, path: inbox}]`,
 		"a portal of the file, not of this": `given: {portal: beta, folder: Other, in: 1}, expect: none`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,8 +30,8 @@ func (b Budget) perMilli() float64 {
 // others may take a token that it has left lying until there is half of the next one.
 const scarce = 1.5
 
-// takeWrite takes one write for a lane from its portal's budget. When there is none for it, it
-// returns how long to wait.
+// takeWrite takes one write for a lane from its portal's budget, or for "" one that no lane makes.
+// When there is none for it, it returns how long to wait.
 func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, now time.Time) (wait time.Duration, err error) {
 	if b.WritesPerDay <= 0 {
 		return 0, nil
@@ -58,7 +58,7 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, n
 	if tokens < 1 {
 		return until(1), nil
 	}
-	if tokens < scarce && scarce <= b.burst() {
+	if lane != "" && tokens < scarce && scarce <= b.burst() {
 		first, err := longestWaiting(ctx, tx, portal, at)
 		if err != nil {
 			return 0, err

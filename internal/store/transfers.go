@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -28,10 +29,15 @@ type NewTransfer struct {
 	Conflict    event.Conflict
 	Entry       event.Entry
 	Destination event.ID
+	Base        event.ID // the folder the rule names, when Destination is one below it; "" is Destination
+	Trail       []string // of what the gateway's own work caused: the steps that led here, this one included
 	Trigger     string
 	WebhookID   string
 	HappenedAt  time.Time
 }
+
+// base is the folder that the rule names.
+func (t NewTransfer) base() event.ID { return cmp.Or(t.Base, t.Destination) }
 
 // Lane names the transfers that may share one API call.
 func (t NewTransfer) Lane() string {
@@ -75,10 +81,10 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id,
-				entry_title, destination, lane, happening, happened_at, state, created_at, queued_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+				entry_title, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 			d.EventID, t.Portal, t.Rule, string(t.Action), string(t.Conflict), string(t.Entry.Kind), string(t.Entry.ID),
-			t.Entry.Title, string(t.Destination), t.Lane(), t.happening(), millis(t.HappenedAt), string(state), millis(now), millis(now))
+			t.Entry.Title, string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(), millis(t.HappenedAt), string(state), millis(now), millis(now))
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -114,11 +120,11 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, now 
 	var found twin
 	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state
 		FROM transfers t JOIN events e ON e.id = t.event_id
-		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.destination = $5
+		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
 			AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11)
 		ORDER BY t.id DESC LIMIT 1`,
-		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.Destination), t.happening(),
+		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
 		t.Trigger, t.WebhookID).Scan(&id, &found.event, &lane, &action, &state)
 	switch {

@@ -39,7 +39,10 @@ CREATE TABLE transfers (
     entry_kind      TEXT    NOT NULL,
     entry_id        TEXT    NOT NULL,
     entry_title     TEXT    NOT NULL,
-    destination     TEXT    NOT NULL,
+    destination     TEXT    NOT NULL, -- the folder it goes to, and
+    base            TEXT    NOT NULL, -- the one the rule names, which may lie above
+    -- Of a transfer that the gateway's own work caused: the rules it was handed on by.
+    trail           TEXT    NOT NULL DEFAULT '',
     lane            TEXT    NOT NULL,
     happening       TEXT    NOT NULL,
     happened_at     BIGINT  NOT NULL,
@@ -67,6 +70,7 @@ CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
+CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
@@ -107,6 +111,21 @@ CREATE TABLE portal_budgets (
 );
 CREATE INDEX operations_settled ON operations (settled_at) WHERE state = 'settled';
 
+-- A folder that a rule's path names below its destination. DocSpace accepts two folders of one
+-- title, so the row comes before the call: whoever writes sent_at creates the folder, and while
+-- the outcome of that call is unknown everybody looks for it instead of creating another.
+CREATE TABLE path_folders (
+    portal    TEXT   NOT NULL,
+    parent    TEXT   NOT NULL,
+    name      TEXT   NOT NULL,            -- the title that was asked for, in lower case
+    folder_id TEXT   NOT NULL DEFAULT '', -- empty while it is not known
+    title     TEXT   NOT NULL DEFAULT '', -- as the portal has it
+    sent_at   BIGINT NOT NULL DEFAULT 0,
+    kept_at   BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (portal, parent, name)
+);
+CREATE INDEX path_folders_kept ON path_folders (kept_at);
+
 -- The last good version of each rules file, so that a restart amid a bad file still routes.
 CREATE TABLE rule_files (
     name      TEXT   NOT NULL PRIMARY KEY,
@@ -117,6 +136,7 @@ CREATE TABLE rule_files (
 
 -- +goose Down
 DROP TABLE rule_files;
+DROP TABLE path_folders;
 DROP TABLE portal_budgets;
 DROP TABLE portal_usage;
 DROP TABLE operations;
