@@ -53,6 +53,7 @@ type fileVars struct {
 	Comment    string    `expr:"comment"`
 	IsForm     bool      `expr:"is_form"`
 	FolderID   string    `expr:"folder_id"`
+	FolderPath string    `expr:"folder_path"`
 	CreatedOn  time.Time `expr:"created_on"`
 	ModifiedOn time.Time `expr:"modified_on"`
 	CreatedBy  userVars  `expr:"created_by"`
@@ -62,6 +63,7 @@ type folderVars struct {
 	ID         string    `expr:"id"`
 	Title      string    `expr:"title"`
 	ParentID   string    `expr:"parent_id"`
+	ParentPath string    `expr:"parent_path"`
 	CreatedOn  time.Time `expr:"created_on"`
 	ModifiedOn time.Time `expr:"modified_on"`
 	CreatedBy  userVars  `expr:"created_by"`
@@ -93,7 +95,7 @@ const (
 
 const (
 	allAuthor = factAuthor | factAuthorName
-	allEntry  = factTitle | factParent | factTimes | allAuthor
+	allEntry  = factTitle | factParent | factTimes | allAuthor | factRoom
 	allFile   = allEntry | factDetails
 )
 
@@ -120,6 +122,7 @@ var leaves = map[string]fact{
 	"file.comment":                 factDetails,
 	"file.is_form":                 factDetails,
 	"file.folder_id":               factParent,
+	"file.folder_path":             factRoom,
 	"file.created_on":              factTimes,
 	"file.modified_on":             factTimes,
 	"file.created_by.id":           factAuthor,
@@ -129,6 +132,7 @@ var leaves = map[string]fact{
 	"folder.id":                      0,
 	"folder.title":                   factTitle,
 	"folder.parent_id":               factParent,
+	"folder.parent_path":             factRoom,
 	"folder.created_on":              factTimes,
 	"folder.modified_on":             factTimes,
 	"folder.created_by.id":           factAuthor,
@@ -215,14 +219,14 @@ func newEnv(f *Facts) *env {
 	}
 	if event.KindOf(f.Event.Trigger) == event.Folder {
 		v.Folder = folderVars{
-			ID: string(e.ID), Title: e.Title, ParentID: string(f.parent()),
+			ID: string(e.ID), Title: e.Title, ParentID: string(f.parent()), ParentPath: f.pathInRoom(),
 			CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
 		}
 	} else {
 		v.File = fileVars{
 			ID: string(e.ID), Title: e.Title, Name: e.Name(), Extension: e.Extension(),
 			Size: int(e.Size), Version: e.Version, Comment: e.Comment, IsForm: e.IsForm,
-			FolderID: string(f.parent()), CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
+			FolderID: string(f.parent()), FolderPath: f.pathInRoom(), CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
 		}
 	}
 	if f.Room != nil {

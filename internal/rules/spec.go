@@ -2,6 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"docspace-router/internal/event"
@@ -129,6 +131,23 @@ func (f *Facts) parent() event.ID {
 		return f.Chain[0].ID
 	}
 	return f.Event.Entry.ParentID
+}
+
+// pathInRoom is the way from the room down to the folder the entry lies in, as in "2026/March".
+// It is empty for an entry directly in the room.
+func (f *Facts) pathInRoom() string {
+	if f.Room == nil {
+		return ""
+	}
+	var titles []string
+	for _, folder := range f.Chain {
+		if folder.ID == f.Room.ID {
+			break
+		}
+		titles = append(titles, folder.Title)
+	}
+	slices.Reverse(titles)
+	return strings.Join(titles, "/")
 }
 
 // Need is a set of things Match must still be told.
