@@ -15,6 +15,8 @@ import (
 type reading struct {
 	options Options
 	isDir   bool
+	trusted map[string]bool
+	noBlock bool        // there is no portals block
 	docs    []*document // in name order
 	common  *document   // what is wrong with no file in particular
 	config  *Config     // of use only without problems
@@ -23,7 +25,7 @@ type reading struct {
 // parseFiles reads rules files that belong together. In a directory several may hold portals
 // and rules; of two that claim the same name the one is at fault that is not among the trusted.
 func parseFiles(files []File, o Options, isDir bool, trusted map[string]bool) *reading {
-	r := &reading{options: o, isDir: isDir, config: &Config{Files: files}}
+	r := &reading{options: o, isDir: isDir, trusted: trusted, config: &Config{Files: files}}
 	for _, f := range files {
 		d := &document{name: r.pathOf(f.Name), text: string(f.Text), options: o, dir: filepath.Dir(o.Path), unreadable: f.Unreadable}
 		if isDir {
@@ -152,7 +154,7 @@ func (r *reading) readPortals(order []int, tops []fields, shared *known) {
 	case unclear:
 	case blocks == 0:
 		r.config.Portals = r.common.defaultPortal()
-		shared.allPortals, shared.noBlock = []string{DefaultPortal}, true
+		shared.allPortals, shared.noBlock, r.noBlock = []string{DefaultPortal}, true, true
 	default:
 		for _, d := range r.docs {
 			shared.allPortals = append(shared.allPortals, d.portalNames...)
@@ -200,18 +202,64 @@ func (d *document) rules(f fields, shared *known, isDir bool) *rulesReader {
 func (r *reading) compile(specs []rules.Spec, places []written) {
 	table, errs := rules.Compile(specs)
 	for _, e := range errs {
-		r.place(e, places)
+		w := r.blamed(e, places)
+		w.doc.problems = append(w.doc.problems, place(e, w))
+	}
+	if table == nil {
+		return
 	}
 	r.config.Rules = table
+	for _, e := range table.Warnings() {
+		w := &places[e.Rule]
+		w.doc.warnings = append(w.doc.warnings, place(e, w))
+	}
+	if !r.noBlock {
+		r.unusedPortals(specs)
+	}
 }
 
-// place turns a SpecError into a problem of its file.
-func (r *reading) place(e rules.SpecError, places []written) {
+// blamed chooses the rule that a problem of several is put to: one of a file that has changed.
+func (r *reading) blamed(e rules.SpecError, places []written) *written {
 	w := &places[e.Rule]
+	for i := len(e.With) - 1; i >= 0 && r.trusts(w.doc); i-- {
+		w = &places[e.With[i]]
+	}
+	if r.trusts(w.doc) {
+		return &places[e.Rule]
+	}
+	return w
+}
+
+func (r *reading) trusts(d *document) bool {
+	i := slices.Index(r.docs, d)
+	return r.trusted[r.config.Files[i].Name]
+}
+
+// unusedPortals warns of portals that no rule is for.
+func (r *reading) unusedPortals(specs []rules.Spec) {
+	used := map[string]bool{}
+	for i := range specs {
+		if !specs[i].Disabled {
+			for _, name := range specs[i].Portals {
+				used[name] = true
+			}
+		}
+	}
+	for _, p := range r.config.Portals {
+		for _, d := range r.docs {
+			if d.name == p.At.File && !used[p.Name] {
+				d.warn(&yaml.Node{Line: p.At.Line, Column: p.At.Column}, "portals."+p.Name, "", "no enabled rule is for the portal %s", p.Name)
+			}
+		}
+	}
+}
+
+// place turns a SpecError into a problem at the place it is about.
+func place(e rules.SpecError, w *written) Problem {
 	n, path := w.in(e)
 	if e.Line > 0 {
 		line, column := w.doc.inScalar(n, e.Line, e.Column)
 		n = &yaml.Node{Line: line, Column: column}
 	}
-	w.doc.add(n, path, e.Hint, "%s", e.Message)
+	return w.doc.problem(n, path, e.Hint, "%s", e.Message)
 }

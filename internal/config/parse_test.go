@@ -33,7 +33,7 @@ var placed = regexp.MustCompile(`^[a-z0-9-]+\.yaml:[1-9][0-9]*:[1-9][0-9]*: \S`)
 func TestBadFiles(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("testdata/bad/*.yaml")
-	if err != nil || len(paths) < 25 {
+	if err != nil || len(paths) < 60 {
 		t.Fatalf("%d files, %v", len(paths), err)
 	}
 	for _, path := range paths {
@@ -58,19 +58,55 @@ func TestBadFiles(t *testing.T) {
 			if strings.Contains(got, "canary") {
 				t.Errorf("a secret shows in\n%s", got)
 			}
-			golden := strings.TrimSuffix(path, ".yaml") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
+			asGolden(t, path, got)
+		})
+	}
+}
+
+// asGolden compares what a file of the corpus leads to with what is written beside it.
+func asGolden(t *testing.T, path, got string) {
+	t.Helper()
+	golden := strings.TrimSuffix(path, ".yaml") + ".golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// Every file in testdata/warn is valid and has its warnings beside it.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("testdata/warn/*.yaml")
+	if err != nil || len(paths) < 5 {
+		t.Fatalf("%d files, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		name := filepath.Base(path)
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("problems (-want +got):\n%s", diff)
+			c, err := Parse(name, text, Options{Path: path, LookupEnv: corpus()})
+			if err != nil {
+				t.Fatal(err)
 			}
+			got := c.Warnings.Error() + "\n"
+			for line := range strings.Lines(got) {
+				if !placed.MatchString(line) {
+					t.Errorf("no place in %q", line)
+				}
+			}
+			asGolden(t, path, got)
 		})
 	}
 }
@@ -148,7 +184,8 @@ func TestGoodFiles(t *testing.T) {
 					When: "true", Action: event.Copy, Conflict: event.Skip,
 				}},
 			},
-			Warnings: "everything.yaml:10:9: portals.zeta.webhook_secrets[2]: the secret is written into the rules file, write {env: NAME} or {file: PATH}",
+			Warnings: "everything.yaml:4:3: portals.zeta: no enabled rule is for the portal zeta\n" +
+				"everything.yaml:10:9: portals.zeta.webhook_secrets[2]: the secret is written into the rules file, write {env: NAME} or {file: PATH}",
 		},
 		"aliases": {
 			Portals: []portalSummary{func() portalSummary { p := defaultPortal; p.At = "aliases.yaml:1:1"; return p }()},
@@ -167,6 +204,37 @@ func TestGoodFiles(t *testing.T) {
 					Name: "c", Origin: "aliases.yaml:15:5", Portals: []string{"default"}, Triggers: upload,
 					Routes: []rules.Route{{Source: "1", SourceKind: "room", Subfolders: true, Destination: "9"}},
 					When:   `file.extension == "pdf"`, Action: event.Copy, Conflict: event.Duplicate,
+				}},
+			},
+		},
+		"language": {
+			Portals: []portalSummary{
+				{Name: "acme", URL: "https://acme.onlyoffice.com", Key: "canary-KEY", Hooks: []string{"canary-HOOK"}, Limits: DefaultLimits(), At: "language.yaml:4:3"},
+				{Name: "beta", URL: "https://acme.onlyoffice.com", Key: "canary-KEY", Hooks: []string{"canary-HOOK"}, Limits: DefaultLimits(), At: "language.yaml:5:3"},
+			},
+			Rules: []rules.Info{
+				{Number: 1, Spec: rules.Spec{
+					Name: "tags", Origin: "language.yaml:12:5", Portals: []string{"acme"}, Triggers: upload,
+					Routes: []rules.Route{
+						{Pattern: "client", SourceKind: "room_tag", Subfolders: true, Destination: "2"},
+						{Pattern: "vip", SourceKind: "room_tag", Subfolders: true, Destination: "2"},
+					},
+					Path: `room.title + "/" + event.created_on.Format("2006-01")`, Action: event.Copy, Conflict: event.Duplicate,
+				}},
+				{Number: 2, Spec: rules.Spec{
+					Name: "titles", Origin: "language.yaml:17:5", Portals: []string{"acme", "beta"}, Triggers: []string{"file.copied"},
+					Routes: []rules.Route{{Pattern: "Client *", SourceKind: "room_title", Destination: "9"}},
+					Action: event.Copy, Conflict: event.Duplicate, OwnEvents: true,
+				}},
+				{Number: 3, Spec: rules.Spec{
+					Name: "pairs", Origin: "language.yaml:22:5", Portals: []string{"beta"}, Triggers: upload,
+					Routes: []rules.Route{{Source: "1", Subfolders: true, Destination: "drive-12-|1AbC"}},
+					Action: event.Copy, Conflict: event.Duplicate,
+				}},
+				{Number: 4, Spec: rules.Spec{
+					Name: "forms", Origin: "language.yaml:25:5", Portals: []string{"acme"}, Triggers: []string{"form.submit"},
+					Routes: []rules.Route{{Source: "7", SourceKind: "folder", Subfolders: true, Destination: "9"}},
+					Action: event.Copy, Conflict: event.Duplicate,
 				}},
 			},
 		},

@@ -202,6 +202,9 @@ func (rd *rulesReader) countRoute(n *yaml.Node, path string) bool {
 	return rd.routes <= maxRoutes
 }
 
+// idInAddress finds the id in the address of a room or folder.
+var idInAddress = regexp.MustCompile(`[/=][1-9][0-9]+([/?&]|$)`)
+
 var plainNumber = regexp.MustCompile(`^[1-9][0-9]{0,17}$`)
 
 // id reads the id of a room or folder and keeps its characters. DocSpace's own ids are
@@ -217,6 +220,12 @@ func (d *document) id(n *yaml.Node, path string) (event.ID, bool) {
 		switch {
 		case v == "":
 			d.add(n, path, "", "the id is empty")
+		case strings.Contains(v, "://"):
+			hint := "the id is the number in it"
+			if number := idInAddress.FindString(v); number != "" {
+				hint = "write " + strings.Trim(number, "/?=&")
+			}
+			d.add(n, path, hint, "an address is not an id")
 		case strings.ContainsFunc(v, isControlOrSpace) || !strings.ContainsAny(v, "0123456789"):
 			d.add(n, path, "an id is a number, or text such as drive-12 for connected storage", "%q is not an id", v)
 		default:

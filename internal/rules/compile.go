@@ -52,12 +52,17 @@ func Compile(specs []Spec) (*Table, []SpecError) {
 			report("path", spec.Path, found)
 		}
 	}
+	errs = append(errs, findLoops(t.rules)...)
 	if len(errs) > 0 {
 		return nil, errs
 	}
 	t.fill()
+	t.warnings = reviewRules(t.rules)
 	return t, nil
 }
+
+// Warnings are what is legal and suspicious about the rules.
+func (t *Table) Warnings() []SpecError { return t.warnings }
 
 func (t *Table) fill() {
 	for i := range t.rules {

@@ -24,7 +24,7 @@ func TestCompileReportsMistakesInExpressions(t *testing.T) {
 		"a field in another style":     {file, `file.createdOn == now`, []string{"1:6: unknown name createdOn, did you mean created_on?"}},
 		"a shortened field":            {file, `file.ext == "pdf"`, []string{"1:6: unknown name ext, did you mean extension?"}},
 		"an unknown variable":          {file, `flie.title == "x"`, []string{"1:1: unknown name flie, did you mean file?"}},
-		"a name like nothing":          {file, `quux == 1`, []string{"1:1: unknown name quux"}},
+		"a name like nothing":          {file, `quux == 1`, []string{"1:1: unknown name quux, if it is a text, put it in quotes: \"quux\""}},
 		"the whole environment":        {file, `$env.portal == ""`, []string{"1:1: unknown name $env"}},
 		"the hidden step function":     {file, `__step()`, []string{"1:1: unknown function __step"}},
 		"an unknown function":          {file, `glub("*", file.title)`, []string{"1:1: unknown function glub, did you mean glob?"}},
@@ -40,9 +40,9 @@ func TestCompileReportsMistakesInExpressions(t *testing.T) {
 		"an id compared with a number":    {file, `file.id == 12`, []string{`1:12: file.id is text and never equals a number, write "12" with quotes`}},
 		"a number compared with an id":    {file, `12 != room.id`, []string{`1:1: room.id is text and never equals a number, write "12" with quotes`}},
 		"an id in a list of numbers":      {file, `room.id in ["1", 2]`, []string{`1:18: room.id is text and never equals a number, write "2" with quotes`}},
-		"a result that is text":           {file, `file.title`, []string{"1:1: a condition must be true or false, but this is string"}},
-		"a part that is a number":         {file, `file.is_form && file.size`, []string{"1:17: a condition must be true or false, but this is int"}},
-		"text compared with a number":     {file, `file.title > 1`, []string{"1:12: invalid operation: > (mismatched types string and int)"}},
+		"a result that is text":           {file, `file.title`, []string{"1:1: a condition must be true or false, but this is text"}},
+		"a part that is a number":         {file, `file.is_form && file.size`, []string{"1:17: a condition must be true or false, but this is a number"}},
+		"text compared with a number":     {file, `file.title > 1`, []string{"1:12: invalid operation: > (mismatched types text and a number)"}},
 		"a wrong argument":                {file, `glob(1, file.title)`, []string{"1:6: cannot use int as argument (type string) to call glob"}},
 		"an unknown method":               {file, `event.created_on.Jear() == 1`, []string{"1:18: type time has no method Jear"}},
 		"a bad regular expression":        {file, `file.title matches "("`, []string{"1:12: error parsing regexp: missing closing ): `(`"}},
@@ -88,8 +88,8 @@ func TestCompileReportsEveryRule(t *testing.T) {
 		t.Error("a table was made")
 	}
 	want := []SpecError{
-		{Rule: 0, Name: "a", Field: "when", Line: 1, Column: 1, Message: "unknown name nope"},
-		{Rule: 2, Name: "c", Field: "when", Line: 1, Column: 1, Message: "unknown name nope"},
+		{Rule: 0, Name: "a", Field: "when", Line: 1, Column: 1, Message: "unknown name nope", Hint: `if it is a text, put it in quotes: "nope"`},
+		{Rule: 2, Name: "c", Field: "when", Line: 1, Column: 1, Message: "unknown name nope", Hint: `if it is a text, put it in quotes: "nope"`},
 	}
 	if diff := cmp.Diff(want, errs); diff != "" {
 		t.Errorf("errors (-want +got):\n%s", diff)

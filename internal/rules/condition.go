@@ -37,6 +37,7 @@ const (
 type condition struct {
 	source string
 	parts  []part
+	doubts []finding // what is legal and can never hold
 }
 
 type part struct {
@@ -92,11 +93,11 @@ func (es *expressions) condition(source string, kinds entryKinds) (*condition, [
 	if c, ok := es.cache[key]; ok {
 		return c, nil
 	}
-	parts, found := es.conditions.compile(source, kinds, conjuncts)
+	parts, doubts, found := es.conditions.compile(source, kinds, conjuncts)
 	if len(found) > 0 {
 		return nil, found
 	}
-	c := &condition{source: source, parts: parts}
+	c := &condition{source: source, parts: parts, doubts: doubts}
 	es.cache[key] = c
 	return c, nil
 }
@@ -107,7 +108,7 @@ func (es *expressions) path(source string, kinds entryKinds) (*part, []finding) 
 	if p, ok := es.paths[key]; ok {
 		return p, nil
 	}
-	parts, found := es.texts.compile(source, kinds, func(n ast.Node) []ast.Node { return []ast.Node{n} })
+	parts, _, found := es.texts.compile(source, kinds, func(n ast.Node) []ast.Node { return []ast.Node{n} })
 	if len(found) > 0 {
 		return nil, found
 	}
@@ -116,25 +117,26 @@ func (es *expressions) path(source string, kinds entryKinds) (*part, []finding) 
 }
 
 // compile compiles an expression in the parts that it is split into.
-func (d dialect) compile(source string, kinds entryKinds, split func(ast.Node) []ast.Node) (parts []part, found []finding) {
+func (d dialect) compile(source string, kinds entryKinds, split func(ast.Node) []ast.Node) (parts []part, doubts, found []finding) {
 	// A bug in the expression compiler must refuse one expression, not stop the gateway.
 	defer func() {
 		if r := recover(); r != nil {
-			parts, found = nil, []finding{{message: fmt.Sprintf("the expression cannot be compiled: %v", r)}}
+			parts, doubts, found = nil, nil, []finding{{message: fmt.Sprintf("the expression cannot be compiled: %v", r)}}
 		}
 	}()
 	if len(source) > maxExpression {
-		return nil, []finding{{message: fmt.Sprintf("the expression is longer than %d bytes", maxExpression)}}
+		return nil, nil, []finding{{message: fmt.Sprintf("the expression is longer than %d bytes", maxExpression)}}
 	}
 	if strings.TrimSpace(source) == "" {
-		return nil, []finding{{message: "the expression is empty", hint: "leave it out to " + d.without}}
+		return nil, nil, []finding{{message: "the expression is empty", hint: "leave it out to " + d.without}}
 	}
 	tree, err := parser.ParseWithConfig(source, d.config)
 	if err != nil {
-		return nil, []finding{toFinding(err, source)}
+		return nil, nil, []finding{toFinding(err, source)}
 	}
-	if _, found := checkNames(tree.Node, kinds); len(found) > 0 {
-		return nil, found
+	_, doubts, found = checkNames(tree.Node, kinds)
+	if len(found) > 0 {
+		return nil, nil, found
 	}
 	for _, node := range split(tree.Node) {
 		uses := factsOf(node)
@@ -150,12 +152,15 @@ func (d dialect) compile(source string, kinds entryKinds, split func(ast.Node) [
 			found = append(found, f)
 			continue
 		}
+		if constant, ok := tree.Node.(*ast.BoolNode); ok && !constant.Value {
+			doubts = append(doubts, finding{at: start, message: "the condition never holds", hint: "to switch the rule off, write enabled: false"})
+		}
 		parts = append(parts, part{program, uses})
 	}
 	if len(found) > 0 {
-		return nil, found
+		return nil, nil, found
 	}
-	return parts, nil
+	return parts, doubts, nil
 }
 
 // finish does for one part what expr.Compile does after parsing.
@@ -215,7 +220,24 @@ func toFinding(err error, source string) finding {
 
 // plainTypes puts our words in place of Go's in a message of expr.
 func plainTypes(message string) string {
-	return strings.TrimSpace(typeWords.Replace(tokenWords.ReplaceAllString(message, "$1")))
+	message = strings.TrimSpace(typeWords.Replace(tokenWords.ReplaceAllString(message, "$1")))
+	return typeNames.ReplaceAllStringFunc(message, func(part string) string {
+		words := strings.Fields(part)
+		for i, w := range words {
+			bare := strings.TrimRight(w, ")")
+			if plain, ok := plainType[bare]; ok {
+				words[i] = plain + w[len(bare):]
+			}
+		}
+		return strings.Join(words, " ")
+	})
+}
+
+// typeNames matches where a message names types.
+var typeNames = regexp.MustCompile(`this is \S+$|mismatched types \S+ and \S+`)
+
+var plainType = map[string]string{
+	"string": "text", "int": "a number", "float64": "a number", "bool": "true or false", "[]string": "a list", "time": "a time",
 }
 
 // tokenWords matches a token as expr's parser names it, such as Operator("&&").

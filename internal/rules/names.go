@@ -44,20 +44,22 @@ type names struct {
 	locals map[string]bool // made by let, anywhere; expr's check knows their scope
 	used   fact
 	found  []finding
+	doubts []finding // legal, and never true
 }
 
-// checkNames returns the facts an expression rests on and the mistakes in its names.
-func checkNames(root ast.Node, kinds entryKinds) (fact, []finding) {
+// checkNames returns the facts an expression rests on, comparisons that can never hold, and the
+// mistakes in its names.
+func checkNames(root ast.Node, kinds entryKinds) (used fact, doubts, found []finding) {
 	c := &names{kinds: kinds}
 	c.declare(root)
 	c.walk(root)
 	slices.SortStableFunc(c.found, func(a, b finding) int { return a.at - b.at })
-	return c.used, c.found
+	return c.used, c.doubts, c.found
 }
 
 // factsOf returns the facts a part of a checked expression rests on.
 func factsOf(part ast.Node) fact {
-	used, _ := checkNames(part, entryKinds{})
+	used, _, _ := checkNames(part, entryKinds{})
 	return used
 }
 
@@ -96,6 +98,7 @@ func (c *names) walk(n ast.Node) {
 		}
 	case *ast.BinaryNode:
 		c.idAgainstNumber(n)
+		c.vainComparison(n)
 	}
 	for _, child := range children(n) {
 		c.walk(child)
@@ -120,7 +123,30 @@ func (c *names) variable(n *ast.IdentifierNode) {
 		c.report(n, fmt.Sprintf("call it: %s(…)", n.Value), "%s is a function", n.Value)
 		return
 	}
+	if field := c.fieldNamed(n.Value); field != "" {
+		c.report(n, "did you mean "+field+"?", "unknown name %s", n.Value)
+		return
+	}
+	if Nearest(n.Value, c.variables()) == "" && !strings.HasPrefix(n.Value, "$") {
+		c.report(n, fmt.Sprintf("if it is a text, put it in quotes: %q", n.Value), "unknown name %s", n.Value)
+		return
+	}
 	c.unknown(n, n.Value, c.variables())
+}
+
+// fieldNamed returns the one variable that has a field of this name, as file.size for size.
+func (c *names) fieldNamed(field string) string {
+	var found []string
+	for _, root := range c.variables() {
+		if _, ok := leaves[root+"."+field]; ok {
+			found = append(found, root+"."+field)
+		}
+	}
+	slices.Sort(found)
+	if len(found) == 0 {
+		return ""
+	}
+	return found[0] // of several, event.id and file.id say, file and folder come before room
 }
 
 // path checks a chain of fields such as file.created_by.email. It reports false for member
@@ -280,8 +306,53 @@ func (c *names) idAgainstNumber(n *ast.BinaryNode) {
 	}
 }
 
+// vainComparison reports texts that a variable never equals, in the ways people write them.
+func (c *names) vainComparison(n *ast.BinaryNode) {
+	switch n.Operator {
+	case "==", "!=", "in":
+	default:
+		return
+	}
+	for _, side := range [][2]ast.Node{{n.Left, n.Right}, {n.Right, n.Left}} {
+		name, ok := c.fullName(side[0])
+		if !ok || name != "file.extension" && name != "room.type" {
+			continue
+		}
+		others := []ast.Node{side[1]}
+		if list, ok := side[1].(*ast.ArrayNode); ok {
+			others = list.Nodes
+		}
+		for _, other := range others {
+			if text, ok := other.(*ast.StringNode); ok {
+				c.vainText(name, text)
+			}
+		}
+	}
+}
+
+func (c *names) vainText(name string, text *ast.StringNode) {
+	doubt := func(hint, format string, args ...any) {
+		c.doubts = append(c.doubts, finding{at: text.Location().From, message: fmt.Sprintf(format, args...), hint: hint})
+	}
+	switch v := text.Value; {
+	case name == "room.type" && !slices.Contains(RoomTypes(), v):
+		doubt("known are "+strings.Join(RoomTypes(), ", "), "no room has the type %q", v)
+	case name == "file.extension" && strings.HasPrefix(v, "."):
+		doubt(fmt.Sprintf("write %q", strings.ToLower(strings.TrimLeft(v, "."))), "file.extension has no dot, so it is never %q", v)
+	case name == "file.extension" && v != strings.ToLower(v):
+		doubt(fmt.Sprintf("write %q", strings.ToLower(v)), "file.extension is in lower case, so it is never %q", v)
+	}
+}
+
 // idPath returns the name of an id variable.
 func (c *names) idPath(n ast.Node) (string, bool) {
+	name, ok := c.fullName(n)
+	_, known := leaves[name]
+	return name, ok && known && (strings.HasSuffix(name, ".id") || strings.HasSuffix(name, "_id"))
+}
+
+// fullName returns a chain of fields as it is written, such as file.created_by.id.
+func (c *names) fullName(n ast.Node) (string, bool) {
 	member, ok := n.(*ast.MemberNode)
 	if !ok {
 		return "", false
@@ -298,8 +369,7 @@ func (c *names) idPath(n ast.Node) (string, bool) {
 		}
 		name += "." + field.Value
 	}
-	_, known := leaves[name]
-	return name, known && (strings.HasSuffix(name, ".id") || strings.HasSuffix(name, "_id"))
+	return name, true
 }
 
 // children lists the nodes directly below n.

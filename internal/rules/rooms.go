@@ -19,7 +19,7 @@ var roomTypes = map[int]string{
 // by, or "" for a number this version does not know.
 func RoomType(number int) string { return roomTypes[number] }
 
-// RoomTypes lists the names of all types of room.
+// RoomTypes lists the types a room can have in an expression.
 func RoomTypes() []string { return slices.Sorted(maps.Values(roomTypes)) }
 
 // RoomTypeNumber returns DocSpace's number of a type of room, or 0 for a name it has not.

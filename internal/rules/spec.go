@@ -61,6 +61,7 @@ type SpecError struct {
 	Field        string // "when", "path", "source", "destination" …; "" is the whole rule
 	Route        int    // of a source or destination: which of the rule's routes
 	Line, Column int
+	With         []int // other rules that are as much to blame
 	Message      string
 	Hint         string // what to write instead; may be empty
 }

@@ -1,0 +1,226 @@
+package app_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"docspace-router/internal/portalsim"
+)
+
+// aRule writes a rule of the given lines, with the triggers of an upload unless they say others.
+func aRule(name string, lines ...string) string {
+	all := strings.Join(lines, "\n    ")
+	if !strings.Contains(all, "triggers:") {
+		all += "\n    triggers: [file.uploaded]"
+	}
+	return fmt.Sprintf("  - name: %s\n    action: copy\n    %s\n", name, all)
+}
+
+func TestRoomsAreChosenByTagAndTitle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	tagged, titled, both, neither := w.addRoom("First"), w.addRoom("Client 7"), w.addRoom("client 8"), w.addRoom("Kitchen")
+	w.portal.SetTags(tagged, "Partner", "x")
+	w.portal.SetTags(both, "partner")
+	byTag, byTitle := w.addRoom("By tag"), w.addRoom("By title")
+	w.writeRules(
+		aRule("by-tag", "source: {room_tag: [partner, other]}", fmt.Sprintf("destination: {folder: %s}", byTag)),
+		aRule("by-title", `source: {room_title: "Client *", subfolders: false}`, fmt.Sprintf("destination: {folder: %s}", byTitle)),
+	)
+	w.start()
+	below := w.portal.AddFolder(both, "2026", w.client)
+	w.portal.Upload(tagged, "1.pdf", 1, w.client)
+	w.portal.Upload(titled, "2.pdf", 1, w.client)
+	w.portal.Upload(both, "3.pdf", 1, w.client)
+	w.portal.Upload(below, "4.pdf", 1, w.client)
+	w.portal.Upload(neither, "5.pdf", 1, w.client)
+	w.wantTitles(byTag, "1.pdf", "3.pdf", "4.pdf")
+	w.wantTitles(byTitle, "2.pdf", "3.pdf")
+}
+
+func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	w.portal.SetTags(w.room, "client")
+	w.writeRules(
+		aRule("by-tag", "source: {room_tag: client}", `when: file.extension == "pdf" && file.size > 10`, fmt.Sprintf("destination: {folder: %s}", w.dest)),
+		aRule("off", "enabled: false", fmt.Sprintf("source: {room: %s}", w.room), fmt.Sprintf("destination: {folder: %s}", w.dest)),
+	)
+	w.start()
+	reads := func() int {
+		c := w.portal.Calls()
+		return c.Count("GET", "files/folder/{id}/path") + c.Count("GET", "files/rooms/{id}") + c.Count("GET", "files/file/{id}")
+	}
+	for i := range 10 {
+		w.portal.Upload(w.room, fmt.Sprintf("%d.docx", i), 100, w.client)
+	}
+	w.wantTitles(w.dest)
+	if n := reads(); n != 0 {
+		t.Errorf("%d look-ups for files that no rule could want", n)
+	}
+	for i := range 10 {
+		w.portal.Upload(w.room, fmt.Sprintf("%d.pdf", i), int64(i)+6, w.client)
+	}
+	w.rest()
+	if n := len(w.titles(w.dest)); n != 5 {
+		t.Errorf("%d files arrived, want those 5 above 10 bytes", n)
+	}
+	c := w.portal.Calls()
+	if path, room := c.Count("GET", "files/folder/{id}/path"), c.Count("GET", "files/rooms/{id}"); path != 1 || room != 1 {
+		t.Errorf("the room was asked for %d times and its tags %d times, want once each", path, room)
+	}
+	metrics := w.metrics()
+	for _, want := range []string{
+		`docspace_router_lookups_total{from="portal",of="path",portal="default"} 1`,
+		`docspace_router_lookups_total{from="portal",of="room",portal="default"} 1`,
+		`docspace_router_lookups_total{from="portal",of="file",portal="default"} 10`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s in the metrics:\n%s", want, grep(metrics, "lookups"))
+		}
+	}
+}
+
+func (w *world) metrics() string {
+	w.t.Helper()
+	resp, err := http.Get("http://" + w.gateway.AdminAddr() + "/metrics")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func grep(text, word string) string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, word) {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "")
+}
+
+// paths lists the files below a folder of the portal, as wantTitles does their titles.
+func (w *world) wantPaths(folder portalsim.ID, want ...string) {
+	w.t.Helper()
+	w.rest()
+	var got []string
+	for _, e := range w.portal.Tree(folder) {
+		got = append(got, e.Path)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		w.t.Errorf("below folder %s there are %q, want %q", folder, got, want)
+	}
+}
+
+func TestPathsAreMadeBelowTheDestination(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	second := w.addRoom(`Sons & Co`)
+	w.writeRules(aRule("filed", fmt.Sprintf("source: {room: [%s, %s]}", w.room, second),
+		fmt.Sprintf(`destination: {folder: %s, path: 'room.title + "/" + event.created_on.Format("2006") + "/ <"+ file.extension + "> //"'}`, w.dest)))
+	w.start()
+	for i := range 8 {
+		w.portal.Upload(w.room, fmt.Sprintf("a%d.pdf", i), 1, w.client)
+		w.portal.Upload(second, fmt.Sprintf("b%d.docx", i), 1, w.client)
+	}
+	year := time.Now().UTC().Format("2006")
+	want := []string{
+		"Shared with client", "Shared with client/" + year, "Shared with client/" + year + "/_pdf_",
+		"Sons & Co", "Sons & Co/" + year, "Sons & Co/" + year + "/_docx_",
+	}
+	for i := range 8 {
+		want = append(want, fmt.Sprintf("Shared with client/%s/_pdf_/a%d.pdf", year, i), fmt.Sprintf("Sons & Co/%s/_docx_/b%d.docx", year, i))
+	}
+	w.wantPaths(w.dest, want...)
+}
+
+// Paths that cannot be told and folders that cannot be made lose nothing without a word.
+func TestPathsThatDoNotWorkOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	w.writeRules(
+		aRule("empty", "when: file.extension == 'txt'", fmt.Sprintf("source: {room: %s}", w.room),
+			fmt.Sprintf(`destination: {folder: %s, path: '" / ./" + file.comment'}`, w.dest)),
+		aRule("fails", "when: file.extension == 'pdf'", "stop: true", fmt.Sprintf("source: {room: %s}", w.room),
+			fmt.Sprintf(`destination: {folder: %s, path: payload.project.name}`, w.dest)),
+		aRule("nowhere", "when: file.extension == 'xlsx'", fmt.Sprintf("source: {room: %s}", w.room),
+			`destination: {folder: 999999, path: '"a"'}`),
+	)
+	w.start()
+	w.portal.Upload(w.room, "a.txt", 1, w.client)
+	w.portal.Upload(w.room, "b.pdf", 1, w.client)
+	w.portal.Upload(w.room, "c.xlsx", 1, w.client)
+	w.wantTitles(w.dest, "a.txt")
+	if got := w.events("routed"); len(got) != 1 || !strings.Contains(got[0].Reason, "rule empty: destination.path came out empty") {
+		t.Errorf("routed: %+v", got)
+	}
+	reasons := ""
+	for _, e := range w.events("failed") {
+		reasons += e.Reason + "\n"
+	}
+	for _, want := range []string{"rule fails: destination.path: cannot fetch name from <nil>", "the destination folder 999999 does not exist"} {
+		if !strings.Contains(reasons, want) {
+			t.Errorf("no %q among the reasons of failed events:\n%s", want, reasons)
+		}
+	}
+}
+
+func TestOwnEventsHandOnWhatTheGatewayDid(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	third := w.addRoom("Third")
+	w.writeRules(
+		rule("first", w.room, w.dest),
+		rule("second", w.dest, third, "triggers: [file.copied]", "own_events: true"),
+		rule("not-asked", w.dest, w.addRoom("Fourth"), "triggers: [file.copied]"),
+	)
+	w.start()
+	w.portal.Upload(w.room, "a.pdf", 10, w.client)
+	w.wantTitles(third, "a.pdf")
+	if n := len(w.transfers("done")); n != 2 {
+		t.Errorf("%d transfers, want 2", n)
+	}
+}
+
+// Two rules that hand on each other's copies, of rooms that only the portal knows: nothing in
+// the file says so. The circle ends by itself, and people are told.
+func TestCirclesEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	w.portal.SetTags(w.room, "in")
+	w.portal.SetTags(w.dest, "out")
+	w.writeRules(
+		aRule("there", "source: {room_tag: in}", "triggers: [file.uploaded, file.copied]", "own_events: true",
+			fmt.Sprintf(`destination: {folder: %s, path: 'string(now.UnixNano())'}`, w.dest)),
+		aRule("back", "source: {room_title: Internal}", "triggers: [file.copied]", "own_events: true",
+			fmt.Sprintf("destination: {folder: %s}", w.room)),
+	)
+	w.start()
+	w.portal.Upload(w.room, "a.pdf", 10, w.client)
+	w.rest()
+	if n := len(w.transfers("")); n != 3 {
+		t.Errorf("%d transfers, want 3: there, back and there again", n)
+	}
+	stopped := 0
+	for _, e := range w.events("ignored") {
+		if strings.Contains(e.Reason, "rule back: stopped: the gateway's own work would go round in a circle (back, there)") {
+			stopped++
+		}
+	}
+	if stopped != 1 || !strings.Contains(w.metrics(), `docspace_router_loops_stopped_total{portal="default",rule="back"} 1`) {
+		t.Errorf("the end of the circle is told %d times: %+v\n%s", stopped, w.events("ignored"), grep(w.metrics(), "loops"))
+	}
+}
