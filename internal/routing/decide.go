@@ -182,6 +182,9 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 		return err
 	case need.Has(rules.NeedEntry):
 		return l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
+	case need.Has(rules.NeedAuthor):
+		f.AuthorKnown = true
+		return l.author(ctx, f.Portal, portal, &f.Event.Entry.CreatedBy)
 	case need.Has(rules.NeedRoomTags):
 		f.RoomTagsKnown = true
 		if f.Room != nil {
@@ -219,6 +222,9 @@ func (l *Locator) fillEntry(ctx context.Context, name string, portal Portal, e *
 	}
 	if !e.ModifiedOn.IsZero() {
 		now.ModifiedOn = e.ModifiedOn
+	}
+	if now.CreatedBy.ID == e.CreatedBy.ID {
+		now.CreatedBy.Email = cmp.Or(e.CreatedBy.Email, now.CreatedBy.Email)
 	}
 	*e = now
 	return nil

@@ -87,6 +87,7 @@ const (
 	factTimes
 	factAuthor
 	factAuthorName
+	factAuthorEmail
 	factRoom
 	factTags
 	factPayload
@@ -94,7 +95,7 @@ const (
 )
 
 const (
-	allAuthor = factAuthor | factAuthorName
+	allAuthor = factAuthor | factAuthorName | factAuthorEmail
 	allEntry  = factTitle | factParent | factTimes | allAuthor | factRoom
 	allFile   = allEntry | factDetails
 )
@@ -126,7 +127,7 @@ var leaves = map[string]fact{
 	"file.created_on":              factTimes,
 	"file.modified_on":             factTimes,
 	"file.created_by.id":           factAuthor,
-	"file.created_by.email":        factAuthorName,
+	"file.created_by.email":        factAuthorEmail,
 	"file.created_by.display_name": factAuthorName,
 
 	"folder.id":                      0,
@@ -136,7 +137,7 @@ var leaves = map[string]fact{
 	"folder.created_on":              factTimes,
 	"folder.modified_on":             factTimes,
 	"folder.created_by.id":           factAuthor,
-	"folder.created_by.email":        factAuthorName,
+	"folder.created_by.email":        factAuthorEmail,
 	"folder.created_by.display_name": factAuthorName,
 
 	"room.id":    factRoom,
@@ -168,10 +169,13 @@ func missing(f *Facts) fact {
 		m |= factTags
 	}
 	e := &f.Event.Entry
+	if e.CreatedBy.Email == "" && !f.AuthorKnown {
+		m |= factAuthorEmail
+	}
+	if e.CreatedBy.DisplayName == "" && !f.AuthorKnown {
+		m |= factAuthorName
+	}
 	if e.Detailed {
-		if f.AuthorUnknown {
-			m |= allAuthor
-		}
 		return m
 	}
 	m |= factDetails
@@ -184,17 +188,21 @@ func missing(f *Facts) fact {
 	if e.CreatedBy.ID == "" {
 		m |= factAuthor
 	}
-	if e.CreatedBy.DisplayName == "" && e.CreatedBy.Email == "" {
-		m |= factAuthorName
-	}
 	return m
 }
 
 // needFor says what must be looked up to learn the missing facts.
 func needFor(f *Facts, m fact) Need {
 	var n Need
-	if m&(factDetails|factTitle|factTimes|allAuthor) != 0 {
+	e := &f.Event.Entry
+	switch {
+	case m&(factDetails|factTitle|factTimes|factAuthor) != 0:
 		n |= NeedEntry
+	case m&(factAuthorName|factAuthorEmail) == 0:
+	case !e.Detailed && (e.CreatedBy.ID == "" || m&factAuthorName != 0):
+		n |= NeedEntry // which tells who the author is, and their name
+	default:
+		n |= NeedAuthor
 	}
 	if m&(factRoom|factParent) != 0 || m&factTags != 0 && !f.ChainKnown {
 		n |= NeedChain

@@ -114,9 +114,9 @@ type Facts struct {
 	Room          *Room
 	RoomTagsKnown bool // whether Room.Tags has been looked up
 
-	// AuthorUnknown says that even a detailed entry does not tell who it is by, as where a
-	// rule test leaves that out.
-	AuthorUnknown bool
+	// AuthorKnown tells whether the entry's author has been looked up: deliveries of 3.x and
+	// the portal's answers about files say who it is, and leave the e-mail address out.
+	AuthorKnown bool
 
 	// Own says that the gateway's own work caused the event. It matters only for triggers that
 	// such work can fire.
@@ -159,12 +159,14 @@ const (
 	// NeedChain asks for Chain, ChainKnown and Room (its tags may follow later).
 	NeedChain Need = 1 << iota
 	// NeedEntry asks for the entry's own fields that the delivery lacked: size, version,
-	// comment, is_form, the author's names, and for the barest bodies its title and dates.
+	// comment, is_form, who the author is, and for the barest bodies its title and dates.
 	NeedEntry
 	// NeedRoomTags asks for Room.Tags.
 	NeedRoomTags
 	// NeedOwn asks for Own.
 	NeedOwn
+	// NeedAuthor asks for the e-mail address of the entry's author.
+	NeedAuthor
 )
 
 // Has reports whether the set contains n.

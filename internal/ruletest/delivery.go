@@ -60,6 +60,9 @@ func person(p *config.Person) event.User {
 	return u
 }
 
+// somebodyID is a user of whom a test says nothing.
+const somebodyID = "00000000-0000-4000-8000-000000000001"
+
 // object is a JSON object.
 type object map[string]any
 
@@ -80,6 +83,9 @@ func bodyOf(g *config.Given) ([]byte, error) {
 		head["createBy"] = u.ID
 	}
 	if g.Size != nil {
+		if g.By == nil {
+			entry["createdBy"] = object{"id": somebodyID} // about whom the portal will be asked
+		}
 		entry["contentLength"], entry["version"], entry["comment"], entry["isForm"] = *g.Size, g.Version, g.Comment, g.IsForm
 	}
 	payload := entry

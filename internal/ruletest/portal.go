@@ -73,11 +73,18 @@ func folder(p *config.Place) docspace.Folder {
 
 // File is asked for what the event lacks, which is what the test leaves out.
 func (p *portal) File(context.Context, event.ID) (docspace.File, error) {
-	return docspace.File{}, p.lacking()
+	if p.given.By == nil {
+		return docspace.File{}, needs("the rules ask about the file: give it a size, and say with by who it is from")
+	}
+	return docspace.File{}, needs("the rules ask about the file: give it a size")
 }
 
 func (p *portal) Folder(context.Context, event.ID) (docspace.Folder, error) {
-	return docspace.Folder{}, p.lacking()
+	return docspace.Folder{}, needs("the rules ask who the folder is from: say it with by")
+}
+
+func (p *portal) Person(context.Context, string) (docspace.User, error) {
+	return docspace.User{}, needs("the rules ask who the %s is from: say it with by", p.kind)
 }
 
 // Subfolders and CreateFolder belong to a transfer's way to its folder, which no test goes.
@@ -90,14 +97,3 @@ func (p *portal) CreateFolder(context.Context, event.ID, string) (docspace.Folde
 }
 
 var errNoPortal = errors.New("a rule test has no portal")
-
-func (p *portal) lacking() error {
-	switch {
-	case p.given.Size == nil && p.kind == event.File && p.given.By == nil:
-		return needs("the rules ask about the file: give it a size, and say with by who it is from")
-	case p.given.Size == nil && p.kind == event.File:
-		return needs("the rules ask about the file: give it a size")
-	default:
-		return needs("the rules ask who the %s is from: say it with by", p.kind)
-	}
-}

@@ -107,10 +107,7 @@ func factsOf(ctx context.Context, c *config.Config, t *config.Tests, g *config.G
 	if err != nil {
 		return rules.Facts{}, err
 	}
-	author := ev.Entry.CreatedBy
-	facts := rules.Facts{
-		Portal: name, Event: ev, Now: g.When, AuthorUnknown: author.Email == "" && author.DisplayName == "",
-	}
+	facts := rules.Facts{Portal: name, Event: ev, Now: g.When, AuthorKnown: g.By != nil}
 	p := &portal{places: t.Places, given: g, kind: ev.Entry.Kind}
 	err = routing.NewLocator(time.Minute, nil).Complete(ctx, routing.Snapshot{
 		Rules:  c.Rules,
