@@ -50,6 +50,49 @@ func BenchmarkMatch(b *testing.B) {
 	})
 }
 
+// BenchmarkMatchByRoom has every rule on the rooms of a tag or of a title of its own.
+func BenchmarkMatchByRoom(b *testing.B) {
+	for _, kind := range []SourceKind{TagSource, TitleSource} {
+		for _, n := range []int{10, 1000, 10_000} {
+			b.Run(fmt.Sprintf("%s/rules=%d", kind, n), func(b *testing.B) {
+				specs := make([]Spec, n)
+				for i := range specs {
+					pattern := fmt.Sprintf("client %d", i)
+					if kind == TitleSource {
+						pattern += " *"
+					}
+					specs[i] = ruleSpec(fmt.Sprintf("rule-%d", i), when(`file.extension == "pdf"`),
+						withRoutes(Route{SourceKind: kind, Pattern: pattern, Subfolders: true, Destination: "20"}))
+				}
+				table, f := compile(b, specs...), upload(tagged("Client 5", "other"))
+				f.Room.Title = "Client 5 GmbH"
+				b.ReportAllocs()
+				for b.Loop() {
+					if len(table.Match(f).Matches) != 1 || table.Needs(f) != 0 {
+						b.Fatal("no match")
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkExplain says of every rule why it did or did not match.
+func BenchmarkExplain(b *testing.B) {
+	for _, n := range []int{10, 1000, 10_000} {
+		b.Run(fmt.Sprintf("rules=%d", n), func(b *testing.B) {
+			table, f := benchTable(b, n), benchFacts()
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(table.Explain(f)) != n {
+					b.Fatal("verdicts are missing")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/rule")
+		})
+	}
+}
+
 // BenchmarkMatchRatio measures a small and a large table side by side, so that a busy machine
 // slows both alike, and reports how much dearer the large one is.
 func BenchmarkMatchRatio(b *testing.B) {

@@ -40,7 +40,7 @@ type Verdict struct {
 // condition failed first. It agrees with Match.
 func (t *Table) Explain(f *Facts) []Verdict {
 	verdicts := make([]Verdict, len(t.rules))
-	groups := map[int32][]ref{}
+	groups := map[int32][]ref{} // the routes in play, by their rule
 	if b := t.buckets[place{f.Portal, f.Event.Trigger}]; b != nil {
 		for group, rest := nextRule(t.candidates(b, f, nil)); len(group) > 0; group, rest = nextRule(rest) {
 			groups[group[0].rule] = group
@@ -74,7 +74,7 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	case f.Own && !spec.OwnEvents:
 		return fail(OnOwn, "an event that people caused", "the gateway's own work")
 	case len(group) == 0:
-		return fail(OnSource, wantSource(spec), gotSource(f, spec))
+		return fail(OnSource, wantSource(spec), run.gotSource(spec))
 	}
 	if why := run.blocked(r); why != "" {
 		if run.stoppedBy != "" {
@@ -115,52 +115,62 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 // wantSource describes the places a rule takes entries from.
 func wantSource(spec *Spec) string {
 	const most = 5
+	if len(spec.Routes) == 1 {
+		return describeSource(&spec.Routes[0])
+	}
 	var out []string
-	for i, route := range spec.Routes {
+	for i := range spec.Routes {
 		if i == most {
 			out = append(out, fmt.Sprintf("%d more", len(spec.Routes)-most))
 			break
 		}
-		s := describeSource(&spec.Routes[i])
-		if !route.Subfolders {
-			s += " without its subfolders"
-		}
-		out = append(out, s)
+		out = append(out, describeSource(&spec.Routes[i]))
 	}
 	return strings.Join(out, ", ")
 }
 
 func describeSource(route *Route) string {
+	s := ""
 	switch route.SourceKind {
 	case TagSource:
-		return "a room tagged " + show(route.Pattern)
+		s = "a room tagged " + show(route.Pattern)
 	case TitleSource:
-		return "a room with a title like " + show(route.Pattern)
+		s = "a room with a title like " + show(route.Pattern)
 	case AnySource:
-		return fmt.Sprintf("room or folder %s", route.Source)
+		s = "room or folder " + string(route.Source)
+	default:
+		s = string(route.SourceKind) + " " + string(route.Source)
 	}
-	return fmt.Sprintf("%s %s", route.SourceKind, route.Source)
+	if !route.Subfolders {
+		s += " without its subfolders"
+	}
+	return s
 }
 
 // gotSource describes where the entry lies, as far as the rule asks for it.
-func gotSource(f *Facts, spec *Spec) string {
-	where := gotChain(f)
-	asks := func(kind SourceKind) bool {
-		return slices.ContainsFunc(spec.Routes, func(r Route) bool { return r.SourceKind == kind })
+func (run *firing) gotSource(spec *Spec) string {
+	f := run.ev.facts
+	if run.where == "" {
+		run.where = gotChain(f)
+	}
+	tags, titles := false, false
+	for i := range spec.Routes {
+		tags = tags || spec.Routes[i].SourceKind == TagSource
+		titles = titles || spec.Routes[i].SourceKind == TitleSource
 	}
 	switch {
-	case !f.ChainKnown || !asks(TagSource) && !asks(TitleSource):
-		return where
+	case !f.ChainKnown || !tags && !titles:
+		return run.where
 	case f.Room == nil:
-		return where + ", which is no room"
-	case !asks(TagSource):
-		return where
+		return run.where + ", which is no room"
+	case !tags:
+		return run.where
 	case !f.RoomTagsKnown:
-		return where + ", its tags are not known"
+		return run.where + ", its tags are not known"
 	case len(f.Room.Tags) == 0:
-		return where + " without tags"
+		return run.where + " without tags"
 	}
-	return where + " tagged " + show(f.Room.Tags)
+	return run.where + " tagged " + show(f.Room.Tags)
 }
 
 func gotChain(f *Facts) string {

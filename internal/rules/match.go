@@ -245,6 +245,7 @@ type firing struct {
 	matchedBy string // the first rule that matched
 	stoppedBy string
 	movedBy   string
+	where     string // in words, for explanations
 }
 
 // blocked says why an earlier rule keeps r from being tried, or "".
