@@ -60,7 +60,7 @@ func scanned(step string) string {
 	if !ok || strings.Contains(step, "operations_open") || strings.Contains(step, "transfers_queue") {
 		return ""
 	}
-	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files"}, table) {
+	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files", "path_folders"}, table) {
 		return table
 	}
 	return ""
@@ -143,6 +143,14 @@ func (h *harness) useEverything() {
 	_, err = h.Transfer(ctx, 1)
 	h.must(err)
 	_, err = h.Counts(ctx)
+	h.must(err)
+	h.begin(monthFolder, h.time.now(), Budget{})
+	h.must(h.KeepFolder(ctx, monthFolder, "1", "2026-03"))
+	h.folder(monthFolder)
+	h.must(h.ForgetFolder(ctx, monthFolder, "1"))
+	_, err = h.PruneFolders(ctx, h.time.now(), 10)
+	h.must(err)
+	_, err = h.Trail(ctx, "acme", "20", []event.ID{"10"})
 	h.must(err)
 	h.must(h.SaveRuleFiles(ctx, []RuleFile{{Name: "a", Text: []byte{}}}))
 	_, err = h.RuleFiles(ctx)
