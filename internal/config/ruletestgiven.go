@@ -159,10 +159,10 @@ func (rd *testsReader) person(n *yaml.Node, path string) *Person {
 		s, ok := rd.someText(n, path)
 		switch {
 		case !ok:
-		case s == Gateway:
+		case s == gatewayName:
 			p.Gateway = true
 		case !strings.Contains(s, "@"):
-			rd.add(n, path, "write an e-mail address, {display_name: …}, or "+Gateway, "%q is not an e-mail address", s)
+			rd.add(n, path, "write an e-mail address, {display_name: …}, or "+gatewayName, "%q is not an e-mail address", s)
 		}
 		p.Email, p.DisplayName = s, s
 		return p

@@ -96,8 +96,8 @@ var (
 	defaultID   = event.ID("1")
 )
 
-// Gateway is the name by which tests call the gateway's own account.
-const Gateway = "gateway"
+// gatewayName is what tests call the gateway's own account.
+const gatewayName = "gateway"
 
 // TestsSuffix is how files of rule tests are named, so that they can lie beside the rules.
 const TestsSuffix = "_test.yaml"

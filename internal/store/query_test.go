@@ -104,14 +104,14 @@ func TestAnEventWithItsBody(t *testing.T) {
 	h := open(t)
 	h.event()
 	id := h.event(func(e *NewEvent) { e.Body = []byte(`{"b":2}`) })
-	got, body, err := h.Store.Event(h.ctx(), id)
+	got, body, err := h.Event(h.ctx(), id)
 	h.must(err)
 	list, err := h.Events(h.ctx(), Filter{Limit: 1})
 	h.must(err)
 	if diff := cmp.Diff(list[0], got); diff != "" || string(body) != `{"b":2}` {
 		t.Errorf("body %s, and event (-in the list +alone):\n%s", body, diff)
 	}
-	if _, _, err := h.Store.Event(h.ctx(), 1000); !errors.Is(err, ErrNotFound) {
+	if _, _, err := h.Event(h.ctx(), 1000); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an event there is not: %v", err)
 	}
 }
