@@ -1,65 +1,116 @@
 package config
 
+import "slices"
+
 // assemble makes a Config of the files that were read. Where it is a directory and some of its
 // files have problems, they are replaced by what good holds of them, or left out, so that one
 // team's mistake stops nobody else: then there is a Config as well as problems. The problems
 // are those of the files as they stand.
 func assemble(files, good []File, o Options, isDir bool) (*Config, []secretFile, Problems) {
-	lastGood := make(map[string]File, len(good))
-	trusted := map[string]bool{}
+	a := assembly{lastGood: make(map[string]File, len(good)), trusted: map[string]bool{}}
 	for _, f := range good {
-		lastGood[f.Name] = f
+		a.lastGood[f.Name] = f
 	}
 	for _, f := range files {
-		trusted[f.Name] = lastGood[f.Name].Hash == f.Hash
+		a.trusted[f.Name] = a.lastGood[f.Name].Hash == f.Hash
 	}
-	r := parseFiles(files, o, isDir, trusted)
-	secrets, problems := r.secretFiles(), r.problems()
-	if len(problems) == 0 {
-		return r.config, secrets, nil
-	}
-	if !isDir || len(r.common.problems) > 0 {
-		return nil, secrets, problems
-	}
-	// Each round replaces or leaves out a file at least. A replacement can bring problems to
-	// others: it may lack a portal, or still have a name that was given to another.
-	all := problems
-	for len(problems) > 0 && len(r.common.problems) == 0 {
-		var next []File
-		for i, f := range r.config.Files {
-			last, known := lastGood[f.Name]
-			switch {
-			case len(r.docs[i].problems) == 0:
-				next = append(next, f)
-			case known && last.Hash != f.Hash:
-				next = append(next, last)
-				trusted[f.Name] = true
-			}
-		}
+	r := parseFiles(files, o, isDir, a.trusted)
+	secrets, all := r.secretFiles(), r.problems()
+	for isDir && len(r.common.problems) == 0 && len(r.problems()) > 0 {
+		// Every round replaces or leaves out a file, so there are few of them.
+		next := a.without(r)
 		if len(next) == 0 {
 			return nil, secrets, all
 		}
-		r = parseFiles(next, o, isDir, trusted)
-		problems = r.problems()
-		all = appendNew(all, problems)
+		r = parseFiles(next, o, isDir, a.trusted)
 		secrets = append(secrets, r.secretFiles()...)
 	}
-	if len(problems) > 0 {
+	if len(r.problems()) > 0 {
 		return nil, secrets, all
 	}
-	return r.config, secrets, all
+	return r.config, secrets, a.problems
 }
 
-// appendNew adds the problems of a later round to those of files that had none before.
-func appendNew(all, more Problems) Problems {
-	blamed := map[string]bool{}
-	for _, p := range all {
-		blamed[p.File] = true
-	}
-	for _, p := range more {
-		if !blamed[p.File] {
-			all = append(all, p)
+// assembly is the state of assemble.
+type assembly struct {
+	lastGood map[string]File
+	trusted  map[string]bool // files that are as they were when all was well
+	problems Problems // of the files that are not in use as they stand
+}
+
+// without returns the files of a reading, those that are to blame for its problems replaced or
+// left out, or none where that will not do.
+func (a *assembly) without(r *reading) []File {
+	blamed := a.blame(r)
+	var next []File
+	for i, f := range r.config.Files {
+		last, known := a.lastGood[f.Name]
+		switch {
+		case !blamed[i]:
+			next = append(next, f)
+		case known && last.Hash != f.Hash:
+			next = append(next, last)
+			a.trusted[f.Name] = true
+		case len(r.docs[i].portalNames) > 0 && (known || len(a.lastGood) == 0):
+			// Its secrets may have gone. Rules must not end up on another portal for that.
+			return nil
 		}
 	}
-	return all
+	return next
+}
+
+// blame finds the files at fault: those with problems that have changed. Where only files have
+// problems that have not, another one took away what they need, as a file of portals can; its
+// change is refused.
+func (a *assembly) blame(r *reading) map[int]bool {
+	broken, changed, portals := map[int]bool{}, map[int]bool{}, map[int]bool{}
+	first := -1
+	for i, d := range r.docs {
+		trusted := a.trusted[r.config.Files[i].Name]
+		switch {
+		case len(d.problems) > 0:
+			broken[i] = true
+			if first < 0 {
+				first = i
+			}
+			if !trusted {
+				changed[i] = true
+			}
+		case !trusted && len(d.portalNames) > 0:
+			portals[i] = true
+		}
+	}
+	if len(changed) > 0 {
+		a.report(r, changed)
+		return changed
+	}
+	if len(portals) == 0 {
+		for i, d := range r.docs { // one that lost its portals block
+			if !a.trusted[r.config.Files[i].Name] && len(d.problems) == 0 {
+				portals[i] = true
+			}
+		}
+	}
+	if len(portals) == 0 {
+		a.report(r, broken)
+		return broken
+	}
+	for i := range portals {
+		d := r.docs[i]
+		d.add(start, "", "mend that file first, or both at once",
+			"this version would break a file that has not changed (%s)", r.docs[first].problems[0])
+	}
+	a.report(r, portals)
+	return portals
+}
+
+// report adds the problems of files that had none so far.
+func (a *assembly) report(r *reading, files map[int]bool) {
+	for i, d := range r.docs {
+		told := slices.ContainsFunc(a.problems, func(p Problem) bool { return p.File == d.name })
+		if files[i] && !told {
+			a.problems = append(a.problems, d.problems...)
+		}
+	}
+	a.problems.sort()
 }

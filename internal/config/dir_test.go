@@ -213,23 +213,62 @@ func TestEachFileOfADirectoryStandsForItself(t *testing.T) {
 	settles(t, l, "a2 c1 d1 e1", false)
 }
 
-// A portal that is taken away takes the rules for it along; a mistake in it does not.
+// Nobody's rules go because of what somebody else wrote: neither by a mistake in the file of
+// portals, nor when it takes away a portal that is needed.
 func TestPortalsOfADirectory(t *testing.T) {
 	t.Parallel()
-	for_ := func(portal, name string) string {
+	on := func(portal, name string) string {
 		return strings.Replace(team(name), "defaults: {", "defaults: {portal: "+portal+", ", 1)
 	}
-	dir := folder(t, map[string]string{"a.yaml": for_("acme", "a"), "b.yaml": for_("beta", "b"), "portals.yaml": twoPortals})
+	dir := folder(t, map[string]string{"a.yaml": on("acme", "a"), "b.yaml": on("beta", "b"), "portals.yaml": twoPortals})
+	at := func(name string) string { return filepath.Join(dir, name) }
 	l := newLive(t, fast(dir))
-	write(t, filepath.Join(dir, "portals.yaml"), strings.Replace(twoPortals, "https", "htps", 1))
+	write(t, at("portals.yaml"), strings.Replace(twoPortals, "https", "htps", 1))
 	settles(t, l, "a b", true)
-	write(t, filepath.Join(dir, "portals.yaml"), strings.Replace(twoPortals, "  beta: *p\n", "", 1))
-	settles(t, l, "a", true)
-	if got := l.Status().LastError.Error(); !strings.HasSuffix(got, "b.yaml:2:20: defaults.portal: unknown portal beta, known are acme") {
-		t.Errorf("error %q", got)
+	onlyAcme := strings.Replace(twoPortals, "  beta: *p\n", "", 1)
+	write(t, at("portals.yaml"), onlyAcme)
+	want := at("portals.yaml") + ":1:1: this version would break a file that has not changed (" + at("b.yaml") +
+		":2:20: defaults.portal: unknown portal beta, known are acme), mend that file first, or both at once"
+	eventually(t, "the refusal", func() bool { return strings.Contains(fmt.Sprint(l.Status().LastError), want) })
+	settles(t, l, "a b", true)
+	if len(l.Current().Portals) != 2 {
+		t.Errorf("portals %v", l.Current().Portals)
 	}
-	write(t, filepath.Join(dir, "portals.yaml"), twoPortals)
-	settles(t, l, "a b", false)
+	write(t, at("b.yaml"), on("acme", "b2"))
+	settles(t, l, "a b2", false)
+	if len(l.Current().Portals) != 1 {
+		t.Errorf("portals %v", l.Current().Portals)
+	}
+	// With a second portal, rules that name none would no longer be clear.
+	write(t, at("a.yaml"), team("a"))
+	settles(t, l, "a b2", false)
+	write(t, at("more.yaml"), strings.NewReplacer("acme", "gamma", "beta", "delta").Replace(twoPortals))
+	settles(t, l, "a b2", true)
+	// Whoever removes the file of portals removes them.
+	must(t, os.Remove(at("more.yaml")))
+	settles(t, l, "a b2", false)
+}
+
+// Without its secret a portal is of no use, and its rules must not fall to the portal of the
+// environment.
+func TestAPortalOfADirectoryThatLosesItsSecret(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{
+		"portals.yaml": strings.Replace(strings.Replace(twoPortals, "  beta: *p\n", "", 1), "{env: DOCSPACE_API_KEY}, w", "{file: key}, w", 1),
+		"key":          "sk-1", "rules.yaml": team("a"),
+	})
+	l := newLive(t, fast(dir))
+	must(t, os.Remove(filepath.Join(dir, "key")))
+	write(t, filepath.Join(dir, "rules.yaml"), team("b"))
+	eventually(t, "an error", func() bool { return strings.Contains(fmt.Sprint(l.Status().LastError), "the file key does not exist") })
+	if c := l.Current(); names(l) != "a" || c.Portals[0].Name != "acme" {
+		t.Errorf("rules %q on %s", names(l), c.Portals[0].Name)
+	}
+	if _, err := NewLive(t.Context(), fast(dir)); err == nil || !strings.Contains(err.Error(), "the file key does not exist") {
+		t.Errorf("a start: %v", err)
+	}
+	write(t, filepath.Join(dir, "key"), "sk-2")
+	settles(t, l, "b", false)
 }
 
 func TestADirectoryThatNeverWasGoodIsRefused(t *testing.T) {
@@ -244,6 +283,33 @@ func TestADirectoryThatNeverWasGoodIsRefused(t *testing.T) {
 	if names(l) != "b" || !l.Status().Partly {
 		t.Errorf("rules %q, %+v", names(l), l.Status())
 	}
+}
+
+// Whatever one file holds, another one's rules stay.
+func FuzzDirectory(f *testing.F) {
+	for _, text := range []string{"", "rules: [", twoPortals, team("steady"), team("other"), "version: 1\nportals: {}\n", "version: 1\nportals:\nrules: 1"} {
+		f.Add(text)
+	}
+	o := Options{Path: filepath.Join(f.TempDir(), "none"), LookupEnv: onePortal()}
+	steady := newFile("b.yaml", []byte(team("steady")))
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "file:") {
+			t.Skip("reads files")
+		}
+		for _, name := range []string{"a.yaml", "c.yaml"} {
+			files := []File{newFile(name, []byte(text)), steady}
+			slices.SortFunc(files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+			c, _, problems := assemble(files, []File{steady}, o, true)
+			if c == nil || !slices.Contains(ruleNames(c), "steady") {
+				t.Fatalf("the rule has gone: %v", problems)
+			}
+			for _, p := range problems {
+				if p.Line < 1 || p.Column < 1 || !strings.HasSuffix(p.File, name) {
+					t.Errorf("bad problem: %+v", p)
+				}
+			}
+		}
+	})
 }
 
 func TestKubeletSwapsADirectory(t *testing.T) {
