@@ -33,8 +33,8 @@ type TestReport struct {
 	Unexpected []TransferReport `json:"unexpected,omitempty"`
 }
 
-// TransferReport is a transfer that was expected, or that happens. Line, Column and Why belong to
-// expected ones.
+// TransferReport is a transfer that was expected, or that happens. Line, Column, Why and NoRule
+// belong to expected ones.
 type TransferReport struct {
 	Line     int            `json:"line,omitempty"`
 	Column   int            `json:"column,omitempty"`
@@ -44,6 +44,7 @@ type TransferReport struct {
 	Rule     string         `json:"rule,omitempty"`
 	Conflict event.Conflict `json:"conflict,omitempty"`
 	Why      *WhyReport     `json:"why,omitempty"`
+	NoRule   string         `json:"no_rule,omitempty"`
 }
 
 // WhyReport is the first condition that failed of a rule that was expected to match.
@@ -74,6 +75,7 @@ func newTestReport(r *Result) TestReport {
 	for _, m := range r.Missing {
 		t := TransferReport{
 			Line: m.At.Line, Column: m.At.Column, Action: m.Action, To: string(m.To), Path: m.Path, Rule: m.Rule, Conflict: m.Conflict,
+			NoRule: m.NoRule,
 		}
 		if m.Why != nil {
 			t.Why = &WhyReport{m.Why.Condition, m.Why.Want, m.Why.Got}

@@ -58,6 +58,9 @@ func (f *File) differences(r *Result) []string {
 	for _, m := range r.Missing {
 		e := m.Expected
 		lines = append(lines, fmt.Sprintf("%s: expected, but does not happen: %s", e.At, f.describe(e.Action, e.To, e.Path, e.Rule, e.Conflict)))
+		if m.NoRule != "" {
+			lines = append(lines, "    "+m.NoRule)
+		}
 		if m.Why != nil {
 			lines = append(lines, fmt.Sprintf("    %s does not match: %s: wants %s", e.Rule, m.Why.Condition, oneLine(m.Why.Want)))
 			if m.Why.Got != "" {

@@ -39,11 +39,11 @@ type Transfer struct {
 	Path     string // folders below To; "" is To itself
 }
 
-// Missing is an expected transfer that does not happen, and why the rule it names, if any, does
-// not lead to it.
+// Missing is an expected transfer that does not happen.
 type Missing struct {
 	config.Expected
-	Why *rules.Verdict
+	Why    *rules.Verdict // of the rule it names, where that did not match
+	NoRule string         // that there is no such rule; "" where there is, or none is named
 }
 
 // Run runs the tests of a file against the rules.
@@ -71,9 +71,11 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 	var got []Transfer
 	if !own {
 		result := c.Rules.Match(&facts)
+		var broken []string
 		for _, e := range result.Errors {
-			r.Trouble = fmt.Sprintf("rule %s: %s: %s", e.Rule, e.Field, e.Text)
+			broken = append(broken, fmt.Sprintf("rule %s: %s: %s", e.Rule, e.Field, e.Text))
 		}
+		r.Trouble = strings.Join(broken, "; ")
 		for _, m := range result.Matches {
 			if to := below(t.Places, m.Destination, m.Path); routing.Stays(facts.Event.Entry, to) != "" {
 				continue
@@ -86,15 +88,33 @@ func run(ctx context.Context, c *config.Config, t *config.Tests, tc *config.Case
 	placed(&facts, t.Places)
 	verdicts := c.Rules.Explain(&facts)
 	for _, e := range missing {
-		m := Missing{Expected: e}
-		for i := range verdicts {
-			if verdicts[i].Rule == e.Rule && !verdicts[i].Matched {
-				m.Why = &verdicts[i]
-			}
-		}
-		r.Missing = append(r.Missing, m)
+		r.Missing = append(r.Missing, explained(e, verdicts))
 	}
 	return r
+}
+
+// explained adds to a missing transfer why the rule it names does not lead to it.
+func explained(e config.Expected, verdicts []rules.Verdict) Missing {
+	m := Missing{Expected: e}
+	if e.Rule == "" {
+		return m
+	}
+	names := make([]string, len(verdicts))
+	for i := range verdicts {
+		names[i] = verdicts[i].Rule
+		if names[i] != e.Rule {
+			continue
+		}
+		if !verdicts[i].Matched {
+			m.Why = &verdicts[i]
+		}
+		return m
+	}
+	m.NoRule = fmt.Sprintf("there is no rule %s", e.Rule)
+	if near := rules.Nearest(e.Rule, names); near != "" {
+		m.NoRule += fmt.Sprintf(", did you mean %s?", near)
+	}
+	return m
 }
 
 // factsOf is what the gateway would know of the event when it decides.

@@ -229,7 +229,7 @@ func TestReports(t *testing.T) {
 	t.Parallel()
 	results := runAll(t, `tests:
   - {name: passes, given: {file: {title: a.pdf, size: 1}, in: 1}, expect: [{action: copy, to: 20}]}
-  - {name: fails & tells, given: {file: {title: a.pdf, size: 1}, in: 1}, expect: [{action: copy, to: 2, path: X, rule: filed}]}
+  - {name: fails & tells, given: {file: {title: a.pdf, size: 1}, in: 1}, expect: [{action: copy, to: 2, path: X, rule: filed}, {action: copy, to: 2, rule: pdf}]}
   - {name: proves nothing, given: {file: a.pdf, in: 1}, expect: none}
 `)
 	tests := &config.Tests{Name: "rules_test.yaml", Places: map[event.ID]*config.Place{"2": {ID: "2", Title: "Ours"}}}
@@ -246,6 +246,8 @@ func TestReports(t *testing.T) {
         rules_test.yaml:8:83: expected, but does not happen: copy to room 2 "Ours", into "X" below it, by rule filed
             filed does not match: when: wants file.size > 1 * MB
             found file.size = 1
+        rules_test.yaml:8:128: expected, but does not happen: copy to room 2 "Ours", by rule pdf
+            there is no rule pdf, did you mean pdfs?
         happens, but was not expected: copy to folder 20, on conflict duplicate, by rule pdfs
 FAIL  rules_test.yaml:9:5: proves nothing
         rules_test.yaml:9:35: the rules ask about the file: give it a size, and say with by who it is from
