@@ -35,7 +35,7 @@ func assemble(files, good []File, o Options, isDir bool) (*Config, []secretFile,
 type assembly struct {
 	lastGood map[string]File
 	trusted  map[string]bool // files that are as they were when all was well
-	problems Problems // of the files that are not in use as they stand
+	problems Problems        // of the files that are not in use as they stand
 }
 
 // without returns the files of a reading, those that are to blame for its problems replaced or

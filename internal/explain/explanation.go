@@ -81,7 +81,7 @@ func New(table *rules.Table, f rules.Facts, asked, own bool) Explanation {
 	if !asked {
 		f.OwnKnown = true // what is open about that is told apart from the rules
 	}
-	open := undecided{facts: &f, needs: !own && table.Needs(&f) != 0}
+	open := undecided{needs: !own && table.Needs(&f) != 0}
 	verdicts := table.Explain(&f)
 	specs := table.Rules()
 	// A fallback is tried after all the others, so what is open about them comes first.
@@ -111,7 +111,6 @@ func New(table *rules.Table, f rules.Facts, asked, own bool) Explanation {
 // undecided finds the rules whose verdict could change if the portal were asked: those whose
 // own conditions rest on something unknown, and those that depend on such a rule.
 type undecided struct {
-	facts *rules.Facts
 	needs bool // something is unknown that could matter
 	rules []int
 
@@ -124,11 +123,8 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	}
 	open := false
 	switch {
-	case v.Condition == rules.OnSource:
-		open = slices.ContainsFunc(spec.Routes, u.isOpen)
-	case v.Condition == rules.OnWhen || v.Condition == rules.OnPath:
-		// An expression that failed by itself stays failed.
-		open = v.Err != "" && v.Got == v.Err
+	case v.Unknown:
+		open = true
 	case v.Matched:
 		open = u.stops || u.any && spec.Fallback || u.moves && spec.Action == event.Move
 	}
@@ -139,20 +135,6 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	u.any = true
 	u.stops = u.stops || spec.Stop
 	u.moves = u.moves || spec.Action == event.Move
-}
-
-// isOpen reports whether asking the portal could show that the entry lies in a source.
-func (u *undecided) isOpen(r rules.Route) bool {
-	switch {
-	case r.SourceKind == rules.TagSource && u.facts.Room != nil && !u.facts.RoomTagsKnown:
-		return true
-	case u.facts.ChainKnown:
-		return false
-	case r.SourceKind == rules.TagSource || r.SourceKind == rules.TitleSource:
-		return true
-	}
-	// Without subfolders, the folder that the delivery names is all that matters.
-	return r.Subfolders || u.facts.Event.Entry.ParentID == ""
 }
 
 // Print writes the explanation for people.

@@ -33,7 +33,9 @@ type Verdict struct {
 	Matches    []Match
 	Suppressed []Suppressed
 	Notes      []string
-	Err        string // why an expression could not be evaluated
+	// Unknown says that the condition failed for want of facts: with them it may hold.
+	Unknown bool
+	Err     string // why an expression could not be evaluated
 }
 
 // Explain says for every rule, in file order, whether the event matches it, and if not, which
@@ -74,6 +76,11 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	case f.Own && !spec.OwnEvents:
 		return fail(OnOwn, "an event that people caused", "the gateway's own work")
 	case len(group) == 0:
+		v.Unknown = f.sourceOpen(spec)
+		if at := run.failing(r); v.Unknown && at >= 0 {
+			v.Unknown = false // whatever its place, it is not wanted
+			return run.failWhen(v, r, at)
+		}
 		return fail(OnSource, wantSource(spec), run.gotSource(spec))
 	}
 	if why := run.blocked(r); why != "" {
@@ -86,16 +93,12 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	if err != nil {
 		v.Err = err.Error()
 	}
-	if holds != yes {
-		text, values := run.ev.why(r.condition, at)
-		if values == "" {
-			values = v.Err
-		}
-		return fail(OnWhen, text, values)
+	if v.Unknown = holds == unknown; holds != yes {
+		return run.failWhen(v, r, at)
 	}
-	path, err := run.path(r)
+	path, found, err := run.path(r)
 	if err != nil {
-		v.Err = err.Error()
+		v.Err, v.Unknown = err.Error(), found == unknown
 		return fail(OnPath, spec.Path, v.Err)
 	}
 	matches, suppressed, notes := len(run.Matches), len(run.Suppressed), len(run.Notes)
@@ -110,6 +113,44 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	}
 	v.Matched = true
 	return v
+}
+
+// failWhen says which part of a condition does not hold.
+func (run *firing) failWhen(v Verdict, r *rule, at int) Verdict {
+	text, values := run.ev.why(r.condition, at)
+	if values == "" {
+		values = v.Err
+	}
+	v.Condition, v.Want, v.Got = OnWhen, text, values
+	return v
+}
+
+// failing finds a part of a rule's condition that is false already, or returns -1.
+func (run *firing) failing(r *rule) int {
+	if r.condition == nil {
+		return -1
+	}
+	return slices.IndexFunc(r.condition.parts, func(p part) bool {
+		v, _ := run.ev.part(p)
+		return v == no
+	})
+}
+
+// sourceOpen reports whether further facts could show that the entry lies in a source.
+func (f *Facts) sourceOpen(spec *Spec) bool {
+	for i := range spec.Routes {
+		route := &spec.Routes[i]
+		switch {
+		case f.ChainKnown:
+			if route.SourceKind == TagSource && f.Room != nil && !f.RoomTagsKnown && (route.Subfolders || f.parent() == f.Room.ID) {
+				return true
+			}
+		case route.byRoom(), route.Subfolders, f.parent() == "":
+			// Without subfolders, the folder that the delivery names is all that matters.
+			return true
+		}
+	}
+	return false
 }
 
 // wantSource describes the places a rule takes entries from.

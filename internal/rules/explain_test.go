@@ -14,6 +14,10 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 	no := func(condition, want, got string) Verdict {
 		return Verdict{Rule: "a", Condition: condition, Want: want, Got: got}
 	}
+	open := func(v Verdict) Verdict {
+		v.Unknown = true
+		return v
+	}
 	many := make([]Route, 8)
 	for i := range many {
 		many[i] = Route{Source: event.ID(fmt.Sprint(100 + i)), Subfolders: true, Destination: "20"}
@@ -38,8 +42,21 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 			ruleSpec("a", withRoutes(many...)), upload(),
 			no("source", "room or folder 100, room or folder 101, room or folder 102, room or folder 103, room or folder 104, 3 more", `folder 11 "Inbox" in room 10 "Client A"`),
 		},
-		"place not known":        {ruleSpec("a"), upload(unplaced), no("source", "room 10", "folder 11, what lies above it is not known")},
-		"folder not known":       {ruleSpec("a"), upload(unplaced, func(f *Facts) { f.Event.Entry.ParentID = "" }), no("source", "room 10", "its folder is not known")},
+		"place not known":           {ruleSpec("a"), upload(unplaced), open(no("source", "room 10", "folder 11, what lies above it is not known"))},
+		"folder not known":          {ruleSpec("a"), upload(unplaced, func(f *Facts) { f.Event.Entry.ParentID = "" }), open(no("source", "room 10", "its folder is not known"))},
+		"unwanted wherever it lies": {ruleSpec("a", when(`file.extension == "docx"`)), upload(unplaced), no("when", `file.extension == "docx"`, `file.extension = "pdf"`)},
+		"a tag":                     {ruleSpec("a", byTag("vip", "x")), upload(tagged("client")), no("source", `a room tagged "vip", a room tagged "x"`, `folder 11 "Inbox" in room 10 "Client A" tagged ["client"]`)},
+		"a tag of a room without":   {ruleSpec("a", byTag("vip")), upload(tagged()), no("source", `a room tagged "vip"`, `folder 11 "Inbox" in room 10 "Client A" without tags`)},
+		"a tag not known":           {ruleSpec("a", byTag("vip")), upload(), open(no("source", `a room tagged "vip"`, `folder 11 "Inbox" in room 10 "Client A", its tags are not known`))},
+		"a title":                   {ruleSpec("a", byTitle("Partner *"), shallow), upload(), no("source", `a room with a title like "Partner *" without its subfolders`, `folder 11 "Inbox" in room 10 "Client A"`)},
+		"a title outside rooms":     {ruleSpec("a", byTitle("x")), upload(func(f *Facts) { f.Room = nil }), no("source", `a room with a title like "x"`, `folder 11 "Inbox" in folder 10 "Client A", which is no room`)},
+		"own work":                  {ruleSpec("a", triggers("file.copied")), upload(own), no("own_events", "an event that people caused", "the gateway's own work")},
+		"a path that fails": {ruleSpec("a", below("payload.none.deep")), upload(), Verdict{
+			Rule: "a", Condition: "destination.path", Want: "payload.none.deep", Got: "cannot fetch deep from <nil>", Err: "cannot fetch deep from <nil>"}},
+		"a path not known": {ruleSpec("a", below("file.comment")), upload(), Verdict{
+			Rule: "a", Condition: "destination.path", Want: "file.comment", Got: "the file's size, version, comment and form flag are not known",
+			Err: "the file's size, version, comment and form flag are not known", Unknown: true}},
+		"several portals":        {ruleSpec("a", func(s *Spec) { s.Portals = []string{"x", "y"} }), upload(), no("portal", "x, y", "acme")},
 		"place cannot be told":   {ruleSpec("a"), upload(func(f *Facts) { f.Chain, f.Room = nil, nil }), no("source", "room 10", "in no room or folder that is known")},
 		"one part of a &&":       {ruleSpec("a", when(`trigger != "" && file.extension in ["docx", "xlsx"] && false`)), upload(), no("when", `file.extension in ["docx", "xlsx"]`, `file.extension = "pdf"`)},
 		"a part in brackets":     {ruleSpec("a", when(`true && (portal == "acme" and file.name == "x")`)), upload(), no("when", `file.name == "x"`, `file.name = "report"`)},
@@ -53,7 +70,7 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 			ruleSpec("a", when(`file.size > 1`)), upload(),
 			Verdict{
 				Rule: "a", Condition: "when", Want: `file.size > 1`,
-				Got: "the file's size, version, comment and form flag are not known",
+				Got: "the file's size, version, comment and form flag are not known", Unknown: true,
 				Err: "the file's size, version, comment and form flag are not known",
 			},
 		},

@@ -227,7 +227,7 @@ func (t *Table) Match(f *Facts) Result {
 			if v != yes {
 				continue
 			}
-			path, err := run.path(r)
+			path, _, err := run.path(r)
 			if err != nil {
 				run.Errors = append(run.Errors, EvalError{Rule: r.spec.Name, Field: "destination.path", Text: err.Error()})
 				continue
@@ -267,12 +267,11 @@ func (run *firing) holds(r *rule) (verdict, int, error) {
 }
 
 // path computes the folders below the rule's destinations, if it names any.
-func (run *firing) path(r *rule) ([]string, error) {
+func (run *firing) path(r *rule) ([]string, verdict, error) {
 	if r.path == nil {
-		return nil, nil
+		return nil, yes, nil
 	}
-	path, _, err := run.ev.path(r.path)
-	return path, err
+	return run.ev.path(r.path)
 }
 
 // fire records what a matching rule asks for through the routes that fit. Two routes to one
