@@ -21,9 +21,11 @@ each problem with its line and column. It asks no portal. The secrets that the f
 refers to must be there, as for serve; their values do not matter here. Where they are
 not, such as in a check before a change is merged, --without-secrets leaves them out.
 
-FILE may be "-" for standard input; without FILE the file named by --rules is checked.
+FILE may be a directory, whose *.yaml files belong together, or "-" for standard input;
+without FILE the one named by --rules is checked. Warnings tell of what is allowed but
+probably not meant: a rule that can never match, moves that compete, a portal not used.
 
-Exit status: 0 the file is valid, 1 it is not, 2 it cannot be read.`,
+Exit status: 0 the file is valid, warnings or not, 1 it is not, 2 it cannot be read.`,
 		Example: `  docspace-router check rules.yaml
   docspace-router check --without-secrets rules.yaml
   docspace-router check -o json - < rules.yaml`,

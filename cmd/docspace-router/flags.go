@@ -63,7 +63,7 @@ type rulesFlags struct {
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`")
+	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
 	cmd.Flags().BoolVar(&r.allowUnsigned, "allow-unsigned", false, "accept portals without webhook secrets, whose deliveries anybody could forge")
 }
 
