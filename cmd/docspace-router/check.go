@@ -18,7 +18,8 @@ func newCheck(env environment) *cobra.Command {
 		Short: "Validates a rules file",
 		Long: `check reads a rules file as serve would and prints everything that is wrong with it,
 each problem with its line and column. It asks no portal. The secrets that the file
-refers to must be there, as for serve; their values do not matter here.
+refers to must be there, as for serve; their values do not matter here. Where they are
+not, such as in a check before a change is merged, --without-secrets leaves them out.
 
 FILE may be a directory, whose *.yaml files belong together, or "-" for standard input;
 without FILE the one named by --rules is checked. Warnings tell of what is allowed but
@@ -26,12 +27,14 @@ probably not meant: a rule that can never match, moves that compete, a portal no
 
 Exit status: 0 the file is valid, warnings or not, 1 it is not, 2 it cannot be read.`,
 		Example: `  docspace-router check rules.yaml
+  docspace-router check --without-secrets rules.yaml
   docspace-router check -o json - < rules.yaml`,
 		Args: atMostOne("file"),
 	}
 	rules.add(cmd)
 	withVariables(cmd)
 	output := addOutput(cmd)
+	cmd.Flags().BoolVar(&rules.withoutSecrets, "without-secrets", false, "do not look for the secrets that the file refers to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd, env); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,38 +14,54 @@ import (
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/rules"
 )
 
 func newExplain(env environment) *cobra.Command {
 	var flags rulesFlags
+	var gateway adminFlags
 	cmd := &cobra.Command{
-		Use:   "explain BODY.json",
+		Use:   "explain BODY.json | --event ID",
 		Short: "Shows which rules match a delivery, and why the others do not",
-		Long: `explain reads the body of a webhook delivery and says for every rule whether it matches
-and, if not, which condition failed first and what was found instead. It routes nothing.
-The portal keeps the body of each delivery in the webhook's history; the file may be "-"
-for standard input.
+		Long: `explain says for every rule whether it matches a delivery and, if not, which condition
+failed first and what was found instead. It routes nothing.
 
-A delivery does not say in which room its file lies. What rests on such things is marked
-with a question mark, unless --online lets explain ask the portal, as serve would do.
+The delivery is a file with the body of a webhook request, or "-" for standard input; the
+portal keeps the body of each delivery in the webhook's history. A delivery does not say
+in which room its file lies. What rests on such things is marked with a question mark,
+unless --online lets explain ask the portal, as serve would do. Without --online the
+secrets that the rules file refers to need not be there.
 
-Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal could not
-be asked or the delivery is about no file or folder, 2 wrong usage or unreadable input.`,
+With --event, explain asks the running gateway about an event it has stored: the rules in
+use decide, and the portal is asked.
+
+Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal or the
+gateway could not be asked or the delivery is about no file or folder, 2 wrong usage or
+unreadable input.`,
 		Example: `  docspace-router explain delivery.json
-  docspace-router explain --online --portal acme -o json - < delivery.json`,
+  docspace-router explain --online --portal acme -o json - < delivery.json
+  docspace-router explain --event 42`,
 		Args: atMostOne("delivery"),
 	}
 	flags.add(cmd)
+	gateway.add(cmd)
 	withVariables(cmd)
 	output := addOutput(cmd)
 	body := cmd.Flags().StringP("file", "f", "", "the `file` with the delivery's body, when it is not given as an argument")
+	stored := cmd.Flags().Int64("event", 0, "the `id` of an event that the running gateway has stored")
 	portal := cmd.Flags().String("portal", "", "the `name` of the portal that sent it; needed when there are several")
 	online := cmd.Flags().Bool("online", false, "ask the portal for what the delivery does not say")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd, env); err != nil {
 			return err
+		}
+		if cmd.Flags().Changed("event") {
+			if len(args) == 1 || *body != "" || *portal != "" || *online {
+				return errors.New("a stored event has its own body and portal, and the portal is asked: give --event alone")
+			}
+			return explainStored(cmd.Context(), env, gateway, output.value, *stored)
 		}
 		switch {
 		case len(args) == 1 && *body != "":
@@ -52,11 +69,12 @@ be asked or the delivery is about no file or folder, 2 wrong usage or unreadable
 		case len(args) == 1:
 			*body = args[0]
 		case *body == "":
-			return errors.New(`name the file with the delivery's body, or "-" for standard input`)
+			return errors.New(`name the file with the delivery's body, or "-" for standard input, or an event with --event`)
 		}
 		if *body == "-" && flags.path == "-" {
 			return errors.New("the rules and the delivery cannot both come from standard input")
 		}
+		flags.withoutSecrets = !*online
 		c, err := loadRules(env, flags)
 		if err != nil {
 			return findings(err)
@@ -69,9 +87,26 @@ be asked or the delivery is about no file or folder, 2 wrong usage or unreadable
 		if err != nil {
 			return err
 		}
-		return explain(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
+		return explainDelivery(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
 	}
 	return cmd
+}
+
+// explainStored lets the running gateway explain an event it has stored.
+func explainStored(ctx context.Context, env environment, gateway adminFlags, output string, id int64) error {
+	if id < 1 {
+		return errors.New("--event wants the id of a stored event, a number above 0")
+	}
+	var e explain.Explanation
+	err := gateway.post(ctx, fmt.Sprintf("/api/v1/events/%d/explain", id), &e)
+	var status *statusError
+	switch {
+	case errors.As(err, &status):
+		return err
+	case err != nil:
+		return findings(fmt.Errorf("explain event %d: %w", id, err))
+	}
+	return printExplanation(env.stdout, output, e)
 }
 
 func choosePortal(c *config.Config, name string) (config.Portal, error) {
@@ -109,7 +144,7 @@ func readDelivery(env environment, path string) (event.Event, error) {
 	return ev, nil
 }
 
-func explain(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
+func explainDelivery(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
 	facts := rules.Facts{Portal: p.Name, Event: ev, Now: time.Now()}
 	own := false
 	if online {
@@ -119,12 +154,23 @@ func explain(ctx context.Context, w io.Writer, output string, c *config.Config, 
 			return findings(fmt.Errorf("ask portal %s: %w", p.Name, err))
 		}
 	}
-	e := newExplanation(c.Rules, facts, online, own)
+	return printExplanation(w, output, explain.New(c.Rules, facts, online, own))
+}
+
+func printExplanation(w io.Writer, output string, e explain.Explanation) error {
 	if output == "json" {
 		return writeJSON(w, e)
 	}
-	e.print(w)
+	e.Print(w)
 	return nil
+}
+
+func portalNames(c *config.Config) string {
+	names := make([]string, len(c.Portals))
+	for i, p := range c.Portals {
+		names[i] = p.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // askPortal completes the facts as routing does.

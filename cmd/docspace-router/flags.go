@@ -58,6 +58,8 @@ func badValue(f *pflag.Flag, value string, err error) error {
 type rulesFlags struct {
 	path          string
 	allowUnsigned bool
+	// withoutSecrets is for commands that only look at the rules.
+	withoutSecrets bool
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
@@ -66,7 +68,7 @@ func (r *rulesFlags) add(cmd *cobra.Command) {
 }
 
 func (r *rulesFlags) options(env environment) config.Options {
-	return config.Options{Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned}
+	return config.Options{Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets}
 }
 
 // choice is a flag that takes one of a few words.

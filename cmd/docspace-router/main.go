@@ -55,9 +55,13 @@ func run(ctx context.Context, env environment) int {
 // editors find their way to them.
 func report(w io.Writer, err error) {
 	var problems config.Problems
+	var tests *testProblems
 	switch {
 	case err == nil:
 		return
+	case errors.As(err, &tests):
+		fmt.Fprintln(w, tests)
+		err = fmt.Errorf("the tests have %s", count(len(tests.problems), "problem"))
 	case errors.As(err, &problems):
 		fmt.Fprintln(w, problems)
 		err = fmt.Errorf("the rules file has %s", count(len(problems), "problem"))
@@ -113,7 +117,7 @@ func newRoot(env environment) *cobra.Command {
 files and folders must go where, and copies or moves them there.
 
 Start with demo, which needs nothing but this program. Then write a rules file, check
-it, and serve.
+it with check and test, and serve.
 
 Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 		SilenceUsage:  true,
@@ -138,7 +142,7 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 		"{{if .Runnable}}", "{{if and .Runnable .HasParent}}",
 		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 96 ",
 	).Replace(root.UsageTemplate()))
-	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newDemo(env), newVersion(env))
+	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newTest(env), newSchema(env), newDemo(env), newVersion(env))
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Describes a command and its flags",

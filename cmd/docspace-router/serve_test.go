@@ -82,6 +82,16 @@ func TestServe(t *testing.T) {
 		}
 	}
 
+	// So does the running gateway, about an event it has stored.
+	stored := exec.Command("docspace-router", "explain", "--event", "1", "--admin", g.admin)
+	if out, err := stored.CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("room %s \"Client\"\n\n  yes  rule-1\n", source)) {
+		t.Errorf("explain --event 1: %v\n%s", err, out)
+	}
+	missing := exec.Command("docspace-router", "explain", "--event", "1000", "--admin", "http://"+g.admin)
+	if code, stderr := finish(t, missing); code != 1 || !strings.Contains(stderr, "explain event 1000: refused: there is no event 1000") {
+		t.Errorf("explain --event 1000: exit status %d\n%s", code, stderr)
+	}
+
 	// A delivery made by hand: signed it is taken, once; unsigned it is not.
 	body := fmt.Appendf(nil, `{"event":{"id":77,"trigger":"file.updated"},"payload":{"id":1,"parentId":%s,"title":"x.pdf","fileEntryType":2},"webhook":{"id":9}}`, source)
 	signed := http.Header{event.SignatureHeader: {event.Sign(body, hookSecret)}}
@@ -196,6 +206,15 @@ func TestServeAsksForTheAdminToken(t *testing.T) {
 		if code, answer := request(t, http.MethodGet, "http://"+g.admin+"/api/v1/status", head, nil); code != want {
 			t.Errorf("token %q: %d %s, want %d", token, code, answer, want)
 		}
+	}
+	ask := exec.Command("docspace-router", "explain", "--event", "1", "--admin", g.admin)
+	if code, stderr := finish(t, ask); code != 1 || !strings.Contains(stderr, "the admin token is missing or wrong") {
+		t.Errorf("explain --event without the token: exit status %d\n%s", code, stderr)
+	}
+	ask = exec.Command("docspace-router", "explain", "--event", "1", "--admin", g.admin)
+	ask.Env = append(ask.Environ(), "ROUTER_ADMIN_TOKEN=canary-token")
+	if code, stderr := finish(t, ask); code != 1 || !strings.Contains(stderr, "there is no event 1") {
+		t.Errorf("explain --event with the token: exit status %d\n%s", code, stderr)
 	}
 	if code, answer := request(t, http.MethodPost, "http://"+g.admin+"/-/reload", http.Header{"Authorization": {"Bearer canary-token"}}, nil); code != http.StatusOK || answer != "reloaded\n" {
 		t.Errorf("reload: %d %s", code, answer)

@@ -15,14 +15,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
 	"docspace-router/internal/store"
 )
 
-// Options configures the admin listener. Store, Reload, Rules and Gatherer are required.
+// Options configures the admin listener. Store, Reload, Rules, Explain and Gatherer are required.
 type Options struct {
-	Store    *store.Store
-	Reload   func(ctx context.Context) error // loads the rules file; the error names every problem
-	Rules    func() RulesStatus
+	Store  *store.Store
+	Reload func(ctx context.Context) error // loads the rules file; the error names every problem
+	Rules  func() RulesStatus
+	// Explain says what the rules in use make of an event of a portal; an empty name means the
+	// only portal. It asks the portal for what the rules need. The error is ErrUnknownPortal
+	// when there is no such portal, and else the portal's.
+	Explain  func(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error)
 	Gatherer prometheus.Gatherer
 	Token    string // a bearer token every request must carry; empty: none
 	Version  string
@@ -42,8 +48,8 @@ type api struct{ Options }
 
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
-	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Gatherer == nil {
-		return nil, errors.New("admin: Store, Reload, Rules and Gatherer are required")
+	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Explain == nil || o.Gatherer == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Explain and Gatherer are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()
@@ -61,6 +67,7 @@ func New(o Options) (http.Handler, error) {
 	huma.Get(routes, "/api/v1/status", a.status)
 	huma.Get(routes, "/api/v1/events", a.events)
 	huma.Get(routes, "/api/v1/transfers", a.transfers)
+	a.registerExplain(routes)
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
 	"docspace-router/internal/store"
 )
 
@@ -50,9 +51,12 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "docspace_router_test_total", Help: "A test."})
 	registry.MustRegister(counter)
 	o := Options{
-		Store:    s,
-		Reload:   func(context.Context) error { return nil },
-		Rules:    func() RulesStatus { return RulesStatus{Path: "rules.yaml", Hash: "abc", LoadedAt: start, Rules: 3} },
+		Store:  s,
+		Reload: func(context.Context) error { return nil },
+		Rules:  func() RulesStatus { return RulesStatus{Path: "rules.yaml", Hash: "abc", LoadedAt: start, Rules: 3} },
+		Explain: func(_ context.Context, portal string, ev event.Event) (explain.Explanation, error) {
+			return explain.Explanation{Portal: portal, EntryID: string(ev.Entry.ID), Rules: []explain.Verdict{}}, nil
+		},
 		Gatherer: registry,
 		Version:  "v1.2.3",
 	}
@@ -76,7 +80,12 @@ type page struct {
 
 func (l *listener) do(method, path string, header ...string) page {
 	l.t.Helper()
-	r, err := http.NewRequestWithContext(l.t.Context(), method, l.url+path, nil)
+	return l.send(method, path, "", header...)
+}
+
+func (l *listener) send(method, path, body string, header ...string) page {
+	l.t.Helper()
+	r, err := http.NewRequestWithContext(l.t.Context(), method, l.url+path, strings.NewReader(body))
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -171,6 +180,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 		"Store":    func(o *Options) { o.Store = nil },
 		"Reload":   func(o *Options) { o.Reload = nil },
 		"Rules":    func(o *Options) { o.Rules = nil },
+		"Explain":  func(o *Options) { o.Explain = nil },
 		"Gatherer": func(o *Options) { o.Gatherer = nil },
 	} {
 		o := full

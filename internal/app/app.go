@@ -210,6 +210,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
 		Rules:    a.rulesStatus,
+		Explain:  a.explain,
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,

@@ -260,3 +260,20 @@ func TestOneRulesDestinationHoldsUpNoOtherRule(t *testing.T) {
 		t.Errorf("%d transfers, want 3: %+v", len(all), all)
 	}
 }
+
+// Neither a 3.x delivery nor the portal's answer about a file holds an e-mail address. A key that
+// may not ask for it must not make everybody look like somebody without one.
+func TestAnEventWaitsForAKeyThatMayReadEmailAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	w.writeRules(rule("outside", w.room, w.dest, `when: not (file.created_by.email endsWith "@ours.example")`))
+	w.start()
+	w.portal.Upload(w.room, "a.pdf", 10, w.client)
+	w.eventually("the event says what is missing", func() bool {
+		pending := w.events("pending")
+		return len(pending) == 1 && strings.Contains(pending[0].Reason, "the API key needs the scope accounts:read")
+	})
+	if got := w.titles(w.dest); len(got) != 0 {
+		t.Errorf("the destination holds %q", got)
+	}
+}

@@ -106,8 +106,10 @@ func (a *App) ingestPortal(name string) (ingest.Portal, bool) {
 	return p.ingest, true
 }
 
-func (a *App) routingSnapshot() routing.Snapshot {
-	v := a.current.Load()
+func (a *App) routingSnapshot() routing.Snapshot { return a.current.Load().snapshot() }
+
+// snapshot is the part of the version that routing needs.
+func (v *version) snapshot() routing.Snapshot {
 	return routing.Snapshot{Rules: v.config.Rules, Portal: func(name string) (routing.Portal, bool) {
 		p, ok := v.portals[name]
 		if !ok {

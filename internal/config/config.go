@@ -107,6 +107,11 @@ type Options struct {
 	// forge. Default false.
 	AllowUnsigned bool
 
+	// WithoutSecrets leaves variables and secret files unread, for those who look at the rules
+	// alone: the portals of the result have no secrets, and one that variables describe has no
+	// address. Default false.
+	WithoutSecrets bool
+
 	shown string // how problems name the file; "" is Path
 }
 

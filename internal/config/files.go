@@ -69,7 +69,7 @@ func rulesFiles(dir string) ([]string, *FileError) {
 }
 
 func isRulesFile(name string) bool {
-	return strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".")
+	return strings.HasSuffix(name, ".yaml") && !strings.HasPrefix(name, ".") && !IsTestsFile(name)
 }
 
 func readDir(dir string) ([]File, *FileError) {

@@ -190,6 +190,9 @@ func (d *document) secretVariable(n *yaml.Node, path string) (Secret, bool) {
 		d.add(n, path, "", "this is not the name of a variable")
 		return Secret{}, false
 	}
+	if d.options.WithoutSecrets {
+		return Secret{}, true
+	}
 	v, ok := d.options.lookup(n.Value)
 	if !ok {
 		d.add(n, path, "", "the variable %s is not set", n.Value)
@@ -199,6 +202,9 @@ func (d *document) secretVariable(n *yaml.Node, path string) (Secret, bool) {
 }
 
 func (d *document) secretFile(n *yaml.Node, path string) (Secret, bool) {
+	if d.options.WithoutSecrets {
+		return Secret{}, true
+	}
 	name := n.Value
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(d.dir, name)
@@ -229,6 +235,9 @@ func (d *document) secretValue(n *yaml.Node, path, value, what string) (Secret, 
 func (d *document) defaultPortal() []Portal {
 	const hint = "set it, or describe the portal in a portals block"
 	p := Portal{Name: DefaultPortal, Limits: DefaultLimits(), At: d.at(start)}
+	if d.options.WithoutSecrets {
+		return []Portal{p}
+	}
 	read := func(name string) (string, bool) {
 		v, ok := d.options.lookup(name)
 		switch {

@@ -252,13 +252,13 @@ func list(names []string) string {
 }
 
 // oneOf reads a word out of a few.
-func (rd *rulesReader) oneOf(n *yaml.Node, path, what string, words []string) string {
-	s, ok := rd.str(n, path)
+func (d *document) oneOf(n *yaml.Node, path, what string, words []string) string {
+	s, ok := d.str(n, path)
 	if !ok {
 		return ""
 	}
 	if !slices.Contains(words, s) {
-		rd.add(n, path, didYouMean(s, words), "unknown %s %q", what, s)
+		d.add(n, path, didYouMean(s, words), "unknown %s %q", what, s)
 	}
 	return s
 }

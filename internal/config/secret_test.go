@@ -114,6 +114,27 @@ func TestUnsignedPortalsAreAcceptedOnRequest(t *testing.T) {
 	}
 }
 
+// Where only the rules are looked at, as in a team's own checks, no secret has to be there. What
+// is written about secrets is checked all the same.
+func TestWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	portal := "portals: {acme: {url: 'https://a.example.com', api_key: {env: %s}, webhook_secrets: [{file: nowhere}]}}\n" + minimal("a")
+	for name, text := range map[string]string{"default": minimal("a"), "acme": fmt.Sprintf(portal, "NOWHERE")} {
+		c, err := Parse("rules.yaml", []byte(text), Options{WithoutSecrets: true})
+		if err != nil {
+			t.Errorf("portal %s: %v", name, err)
+			continue
+		}
+		if p := c.Portals[0]; p.Name != name || p.APIKey.Reveal() != "" {
+			t.Errorf("portal %+v, want %s without a key", p, name)
+		}
+	}
+	if _, err := Parse("rules.yaml", []byte(fmt.Sprintf(portal, "no name")), Options{WithoutSecrets: true}); err == nil ||
+		!strings.Contains(err.Error(), "this is not the name of a variable") {
+		t.Errorf("a bad name of a variable: %v", err)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	parse := func(text string) *Config {

@@ -145,6 +145,10 @@ func TestRequests(t *testing.T) {
 			func(ctx context.Context, c *Client) error { _, err := c.Self(ctx); return err },
 			`{"id":"u"}`, "GET /api/2.0/people/@self", "",
 		},
+		"person": {
+			func(ctx context.Context, c *Client) error { _, err := c.Person(ctx, "6d1a/x"); return err },
+			`{"id":"u"}`, "GET /api/2.0/people/6d1a%2Fx", "",
+		},
 		"key": {
 			func(ctx context.Context, c *Client) error { _, err := c.Key(ctx); return err },
 			`{}`, "GET /api/2.0/keys/@self", "",

@@ -152,6 +152,12 @@ func (c *Client) Self(ctx context.Context) (User, error) {
 	return send(ctx, c, request{call: "self", method: http.MethodGet, path: "people/@self"}, decodeUser)
 }
 
+// Person returns a user of the portal, whose e-mail address no answer about a file holds. It
+// needs the scope accounts:read.
+func (c *Client) Person(ctx context.Context, id string) (User, error) {
+	return lookUp(ctx, c, "person", event.ID(id), "people/%s", decodeUser)
+}
+
 // Key returns the key in use. Every scope allows it, which makes it the check of credentials.
 func (c *Client) Key(ctx context.Context) (Key, error) {
 	return send(ctx, c, request{call: "key", method: http.MethodGet, path: "keys/@self"}, decodeKey)

@@ -298,8 +298,12 @@ func (p *Portal) inside(id, top ID) bool {
 
 // newFolderID: folder numbers, unlike those of files, are never used twice.
 func (p *Portal) newFolderID() ID {
-	p.lastFolder++
-	return intID(p.lastFolder)
+	for {
+		p.lastFolder++
+		if id := intID(p.lastFolder); p.folders[id] == nil {
+			return id
+		}
+	}
 }
 
 // newFileID is the highest number in the table plus one, so that the number of the newest

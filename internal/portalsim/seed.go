@@ -32,6 +32,14 @@ func (p *Portal) makeRoom(d *folder, r Room) {
 	}
 }
 
+// NumberFolders makes n the number of the next folder or room, for tests of what names its
+// folders by number. Numbers that are taken are passed over.
+func (p *Portal) NumberFolders(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastFolder = n - 1
+}
+
 // AddFolder adds a folder to a room, folder or personal section. Duplicate titles are
 // allowed, as on the portal.
 func (p *Portal) AddFolder(parent ID, title string, by UserID) ID {

@@ -81,12 +81,8 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 				continue
 			}
 		}
-		switch {
-		case t.Destination == t.Entry.ParentID:
-			notes = append(notes, fmt.Sprintf("rule %s: it already lies in folder %s", m.Rule, t.Destination))
-			continue
-		case t.Entry.Kind == event.Folder && t.Destination == t.Entry.ID:
-			notes = append(notes, fmt.Sprintf("rule %s: it is the destination itself", m.Rule))
+		if why := Stays(t.Entry, t.Destination); why != "" {
+			notes = append(notes, fmt.Sprintf("rule %s: %s", m.Rule, why))
 			continue
 		}
 		d.Transfers = append(d.Transfers, t)
@@ -107,6 +103,17 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	d.Reason = joinReasons(d.Reason, notes)
 	return d
+}
+
+// Stays says why there is nothing to do for a match, or "": the entry is where it is to go.
+func Stays(entry event.Entry, destination event.ID) string {
+	switch {
+	case destination == entry.ParentID:
+		return fmt.Sprintf("it already lies in folder %s", destination)
+	case entry.Kind == event.Folder && destination == entry.ID:
+		return "it is the destination itself"
+	}
+	return ""
 }
 
 // notesOf says what people should know of a result beside its matches.
@@ -189,6 +196,9 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 		return err
 	case need.Has(rules.NeedEntry):
 		return l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
+	case need.Has(rules.NeedAuthor):
+		f.AuthorKnown = true
+		return l.author(ctx, f.Portal, portal, &f.Event.Entry.CreatedBy)
 	case need.Has(rules.NeedRoomTags):
 		f.RoomTagsKnown = true
 		if f.Room != nil {
@@ -226,6 +236,9 @@ func (l *Locator) fillEntry(ctx context.Context, name string, portal Portal, e *
 	}
 	if !e.ModifiedOn.IsZero() {
 		now.ModifiedOn = e.ModifiedOn
+	}
+	if now.CreatedBy.ID == e.CreatedBy.ID {
+		now.CreatedBy.Email = cmp.Or(e.CreatedBy.Email, now.CreatedBy.Email)
 	}
 	*e = now
 	return nil

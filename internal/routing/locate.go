@@ -1,6 +1,7 @@
 package routing
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -23,6 +24,7 @@ type Portal interface {
 	File(ctx context.Context, id event.ID) (docspace.File, error)
 	Folder(ctx context.Context, id event.ID) (docspace.Folder, error)
 	Room(ctx context.Context, id event.ID) (docspace.Folder, error)
+	Person(ctx context.Context, id string) (docspace.User, error)
 	Subfolders(ctx context.Context, id event.ID) ([]docspace.Folder, error)
 	CreateFolder(ctx context.Context, parent event.ID, title string) (docspace.Folder, error)
 	// ClockOffset is how far the portal's clock is ahead of ours.
@@ -42,6 +44,7 @@ type Locator struct {
 	rooms   *cache[place, docspace.Folder]
 	entries *cache[version, event.Entry]
 	self    *cache[string, string]
+	people  *cache[person, event.User]
 	calls   singleflight.Group
 	metrics *lookupMetrics
 	// era changes whenever something known became untrue; an answer asked for in an earlier
@@ -64,6 +67,7 @@ func NewLocator(ttl time.Duration, reg prometheus.Registerer) *Locator {
 		rooms:   newCache[place, docspace.Folder](ttl),
 		entries: newCache[version, event.Entry](ttl),
 		self:    newCache[string, string](ttl),
+		people:  newCache[person, event.User](ttl),
 		metrics: newLookupMetrics(reg),
 	}
 }
@@ -108,6 +112,7 @@ func (l *Locator) forget() {
 	l.rooms.Purge()
 	l.entries.Purge()
 	l.self.Purge()
+	l.people.Purge()
 }
 
 // observe drops what an event makes untrue: a moved folder changes the paths of all that lie
@@ -146,6 +151,33 @@ func (l *Locator) selfID(ctx context.Context, portal string, p Portal) (string, 
 		user, err := p.Self(ctx)
 		return user.ID, err
 	})
+}
+
+// person is a user of one portal.
+type person struct{ portal, id string }
+
+// author completes what is known of an entry's author with the e-mail address, which neither a
+// 3.x delivery nor an answer about a file holds.
+func (l *Locator) author(ctx context.Context, portal string, p Portal, u *event.User) error {
+	if u.ID == "" {
+		return nil
+	}
+	known, err := remember(ctx, l, l.people, lookup{portal, "person"}, person{portal, u.ID}, u.ID,
+		func(ctx context.Context) (event.User, error) {
+			user, err := p.Person(ctx, u.ID)
+			return user.User, err
+		})
+	switch {
+	case docspace.IsGone(err):
+		return nil // a guest without an account, or somebody who has left
+	case docspace.IsCredentials(err) || docspace.IsForbidden(err):
+		// Not wrapped: it says nothing about the entry, and the event must wait for a better key.
+		return fmt.Errorf("read the e-mail address of user %s (the API key needs the scope accounts:read): %s", u.ID, err.Error())
+	case err != nil:
+		return fmt.Errorf("read the e-mail address of user %s: %w", u.ID, err)
+	}
+	u.Email, u.DisplayName = known.Email, cmp.Or(u.DisplayName, known.DisplayName)
+	return nil
 }
 
 // chain returns the folders an entry lies in, from its own folder up to its room, and the

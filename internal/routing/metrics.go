@@ -8,7 +8,7 @@ import (
 // lookup is what the portal may be asked for, as metrics name it.
 type lookup struct {
 	portal string
-	of     string // "self", "path", "room", "file", "folder" or "subfolders"
+	of     string // "self", "path", "room", "file", "folder", "person" or "subfolders"
 }
 
 // Where an answer came from.

@@ -53,6 +53,7 @@ type fileVars struct {
 	Comment    string    `expr:"comment"`
 	IsForm     bool      `expr:"is_form"`
 	FolderID   string    `expr:"folder_id"`
+	FolderPath string    `expr:"folder_path"`
 	CreatedOn  time.Time `expr:"created_on"`
 	ModifiedOn time.Time `expr:"modified_on"`
 	CreatedBy  userVars  `expr:"created_by"`
@@ -62,6 +63,7 @@ type folderVars struct {
 	ID         string    `expr:"id"`
 	Title      string    `expr:"title"`
 	ParentID   string    `expr:"parent_id"`
+	ParentPath string    `expr:"parent_path"`
 	CreatedOn  time.Time `expr:"created_on"`
 	ModifiedOn time.Time `expr:"modified_on"`
 	CreatedBy  userVars  `expr:"created_by"`
@@ -85,6 +87,7 @@ const (
 	factTimes
 	factAuthor
 	factAuthorName
+	factAuthorEmail
 	factRoom
 	factTags
 	factPayload
@@ -92,8 +95,8 @@ const (
 )
 
 const (
-	allAuthor = factAuthor | factAuthorName
-	allEntry  = factTitle | factParent | factTimes | allAuthor
+	allAuthor = factAuthor | factAuthorName | factAuthorEmail
+	allEntry  = factTitle | factParent | factTimes | allAuthor | factRoom
 	allFile   = allEntry | factDetails
 )
 
@@ -120,19 +123,21 @@ var leaves = map[string]fact{
 	"file.comment":                 factDetails,
 	"file.is_form":                 factDetails,
 	"file.folder_id":               factParent,
+	"file.folder_path":             factRoom,
 	"file.created_on":              factTimes,
 	"file.modified_on":             factTimes,
 	"file.created_by.id":           factAuthor,
-	"file.created_by.email":        factAuthorName,
+	"file.created_by.email":        factAuthorEmail,
 	"file.created_by.display_name": factAuthorName,
 
 	"folder.id":                      0,
 	"folder.title":                   factTitle,
 	"folder.parent_id":               factParent,
+	"folder.parent_path":             factRoom,
 	"folder.created_on":              factTimes,
 	"folder.modified_on":             factTimes,
 	"folder.created_by.id":           factAuthor,
-	"folder.created_by.email":        factAuthorName,
+	"folder.created_by.email":        factAuthorEmail,
 	"folder.created_by.display_name": factAuthorName,
 
 	"room.id":    factRoom,
@@ -164,6 +169,12 @@ func missing(f *Facts) fact {
 		m |= factTags
 	}
 	e := &f.Event.Entry
+	if e.CreatedBy.Email == "" && !f.AuthorKnown {
+		m |= factAuthorEmail
+	}
+	if e.CreatedBy.DisplayName == "" && !f.AuthorKnown {
+		m |= factAuthorName
+	}
 	if e.Detailed {
 		return m
 	}
@@ -177,17 +188,21 @@ func missing(f *Facts) fact {
 	if e.CreatedBy.ID == "" {
 		m |= factAuthor
 	}
-	if e.CreatedBy.DisplayName == "" && e.CreatedBy.Email == "" {
-		m |= factAuthorName
-	}
 	return m
 }
 
 // needFor says what must be looked up to learn the missing facts.
 func needFor(f *Facts, m fact) Need {
 	var n Need
-	if m&(factDetails|factTitle|factTimes|allAuthor) != 0 {
+	e := &f.Event.Entry
+	switch {
+	case m&(factDetails|factTitle|factTimes|factAuthor) != 0:
 		n |= NeedEntry
+	case m&(factAuthorName|factAuthorEmail) == 0:
+	case !e.Detailed && (e.CreatedBy.ID == "" || m&factAuthorName != 0):
+		n |= NeedEntry // which tells who the author is, and their name
+	default:
+		n |= NeedAuthor
 	}
 	if m&(factRoom|factParent) != 0 || m&factTags != 0 && !f.ChainKnown {
 		n |= NeedChain
@@ -212,14 +227,14 @@ func newEnv(f *Facts) *env {
 	}
 	if event.KindOf(f.Event.Trigger) == event.Folder {
 		v.Folder = folderVars{
-			ID: string(e.ID), Title: e.Title, ParentID: string(f.parent()),
+			ID: string(e.ID), Title: e.Title, ParentID: string(f.parent()), ParentPath: f.pathInRoom(),
 			CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
 		}
 	} else {
 		v.File = fileVars{
 			ID: string(e.ID), Title: e.Title, Name: e.Name(), Extension: e.Extension(),
 			Size: int(e.Size), Version: e.Version, Comment: e.Comment, IsForm: e.IsForm,
-			FolderID: string(f.parent()), CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
+			FolderID: string(f.parent()), FolderPath: f.pathInRoom(), CreatedOn: e.CreatedOn, ModifiedOn: e.ModifiedOn, CreatedBy: author,
 		}
 	}
 	if f.Room != nil {

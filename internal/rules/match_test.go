@@ -180,7 +180,7 @@ func TestConditionVariables(t *testing.T) {
 	for _, expression := range []string{
 		`trigger == "file.uploaded" && portal == "acme" && event.id == "1"`,
 		`file.id == "90412" && file.folder_id == "11" && file.title == "report.pdf"`,
-		`file.name == "report" && file.extension == "pdf"`,
+		`file.name == "report" && file.extension == "pdf" && file.folder_path == "Inbox"`,
 		`file.size > 2 * MB && file.size < GB && file.size == 3072 * KB && file.version == 1`,
 		`not file.is_form && file.comment == ""`,
 		`file.created_by.email endsWith "@example.com" && file.created_by.display_name == "Ana"`,
@@ -208,6 +208,29 @@ func TestConditionVariables(t *testing.T) {
 	}
 }
 
+// The way inside the room lets a rule mirror a room's folders.
+func TestThePathInTheRoom(t *testing.T) {
+	t.Parallel()
+	deep := func(f *Facts) { f.Chain = append([]Folder{{"13", "March"}, {"12", "2026"}}, f.Chain...) }
+	inRoom := func(f *Facts) { f.Chain = f.Chain[1:] }
+	noRoom := func(f *Facts) { f.Room = nil }
+	for want, facts := range map[string]*Facts{
+		"Inbox/2026/March": upload(deep), "": upload(inRoom), "Inbox": upload(),
+	} {
+		table := compile(t, ruleSpec("a", when(fmt.Sprintf("file.folder_path == %q", want))))
+		if got := table.Match(facts); len(got.Matches) != 1 {
+			t.Errorf("%q: %+v", want, got)
+		}
+	}
+	table := compile(t, ruleSpec("a", when(`file.folder_path == ""`)))
+	if got := table.Match(upload(noRoom)); len(got.Matches) != 1 {
+		t.Errorf("outside of a room: %+v", got)
+	}
+	if need := compile(t, ruleSpec("a", when(`file.folder_path == ""`))).Needs(upload(unplaced)); need != NeedChain {
+		t.Errorf("Needs = %b, want the chain", need)
+	}
+}
+
 func TestFolderRulesSeeTheFolder(t *testing.T) {
 	t.Parallel()
 	f := upload(func(f *Facts) {
@@ -215,7 +238,7 @@ func TestFolderRulesSeeTheFolder(t *testing.T) {
 		f.Event.Entry = event.Entry{Kind: event.Folder, ID: "50", ParentID: "11", Title: "2026.03"}
 	})
 	table := compile(t, ruleSpec("a", triggers("folder.created"),
-		when(`folder.id == "50" && folder.title == "2026.03" && folder.parent_id == "11"`)))
+		when(`folder.id == "50" && folder.title == "2026.03" && folder.parent_id == "11" && folder.parent_path == "Inbox"`)))
 	want := Result{Matches: []Match{{"a", event.Copy, event.Duplicate, "10", "20", nil}}, Considered: 1}
 	if diff := cmp.Diff(want, table.Match(f)); diff != "" {
 		t.Errorf("Match (-want +got):\n%s", diff)
@@ -245,8 +268,11 @@ func TestNeeds(t *testing.T) {
 		"known tags are not needed":                         {[]Spec{ruleSpec("a", when(`"x" in room.tags`))}, upload(tagged()), 0},
 		"outside a room there are no tags to fetch":         {[]Spec{ruleSpec("a", when(`"x" in room.tags`))}, upload(func(f *Facts) { f.Room = nil }), 0},
 		"a condition on the size needs the entry":           {[]Spec{ruleSpec("a", when(`file.size > 1`))}, upload(), NeedEntry},
-		"a looked-up entry is not needed again":             {[]Spec{ruleSpec("a", when(`file.size > 1 && file.created_by.email != ""`))}, upload(lookedUp), 0},
-		"the author's mail needs the entry":                 {[]Spec{ruleSpec("a", when(`file.created_by.email == ""`))}, upload(), NeedEntry},
+		"a looked-up entry needs its author only":           {[]Spec{ruleSpec("a", when(`file.size > 1 && file.created_by.email != ""`))}, upload(lookedUp), NeedAuthor},
+		"the author's mail needs the author":                {[]Spec{ruleSpec("a", when(`file.created_by.email == ""`))}, upload(), NeedAuthor},
+		"an unknown author needs the entry first":           {[]Spec{ruleSpec("a", when(`file.created_by.email == ""`))}, upload(func(f *Facts) { f.Event.Entry.CreatedBy = event.User{} }), NeedEntry},
+		"the author's name needs the entry":                 {[]Spec{ruleSpec("a", when(`file.created_by.display_name == ""`))}, upload(), NeedEntry},
+		"a looked-up author is not needed again":            {[]Spec{ruleSpec("a", when(`file.created_by.email == ""`))}, upload(func(f *Facts) { f.AuthorKnown = true }), 0},
 		"the author's id does not":                          {[]Spec{ruleSpec("a", when(`file.created_by.id == ""`))}, upload(), 0},
 		"the file as a whole needs the entry":               {[]Spec{ruleSpec("a", when(`toJSON(file) == ""`))}, upload(), NeedEntry},
 		"a body without a title needs the entry":            {[]Spec{ruleSpec("a", when(`file.extension == "pdf"`))}, upload(titled("")), NeedEntry},

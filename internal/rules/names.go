@@ -335,8 +335,8 @@ func (c *names) vainText(name string, text *ast.StringNode) {
 		c.doubts = append(c.doubts, finding{at: text.Location().From, message: fmt.Sprintf(format, args...), hint: hint})
 	}
 	switch v := text.Value; {
-	case name == "room.type" && !slices.Contains(roomTypeNames(), v):
-		doubt("known are "+strings.Join(roomTypeNames(), ", "), "no room has the type %q", v)
+	case name == "room.type" && !slices.Contains(RoomTypes(), v):
+		doubt("known are "+strings.Join(RoomTypes(), ", "), "no room has the type %q", v)
 	case name == "file.extension" && strings.HasPrefix(v, "."):
 		doubt(fmt.Sprintf("write %q", strings.ToLower(strings.TrimLeft(v, "."))), "file.extension has no dot, so it is never %q", v)
 	case name == "file.extension" && v != strings.ToLower(v):

@@ -19,5 +19,15 @@ var roomTypes = map[int]string{
 // by, or "" for a number this version does not know.
 func RoomType(number int) string { return roomTypes[number] }
 
-// roomTypeNames lists the types a room can have in an expression.
-func roomTypeNames() []string { return slices.Sorted(maps.Values(roomTypes)) }
+// RoomTypes lists the types a room can have in an expression.
+func RoomTypes() []string { return slices.Sorted(maps.Values(roomTypes)) }
+
+// RoomTypeNumber returns DocSpace's number of a type of room, or 0 for a name it has not.
+func RoomTypeNumber(name string) int {
+	for number, known := range roomTypes {
+		if known == name {
+			return number
+		}
+	}
+	return 0
+}

@@ -52,6 +52,7 @@ func (f fact) describe() string {
 		{factTimes, "the entry's dates"},
 		{factAuthor, "the entry's author"},
 		{factAuthorName, "the author's name"},
+		{factAuthorEmail, "the author's e-mail address"},
 		{factRoom, "the entry's room"},
 		{factTags, "the room's tags"},
 	} {

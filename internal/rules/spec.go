@@ -2,6 +2,8 @@ package rules
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"docspace-router/internal/event"
@@ -112,6 +114,10 @@ type Facts struct {
 	Room          *Room
 	RoomTagsKnown bool // whether Room.Tags has been looked up
 
+	// AuthorKnown tells whether the entry's author has been looked up: deliveries of 3.x and
+	// the portal's answers about files say who it is, and leave the e-mail address out.
+	AuthorKnown bool
+
 	// Own says that the gateway's own work caused the event. It matters only for triggers that
 	// such work can fire.
 	Own      bool
@@ -128,6 +134,23 @@ func (f *Facts) parent() event.ID {
 	return f.Event.Entry.ParentID
 }
 
+// pathInRoom is the way from the room down to the folder the entry lies in, as in "2026/March".
+// It is empty for an entry directly in the room.
+func (f *Facts) pathInRoom() string {
+	if f.Room == nil {
+		return ""
+	}
+	var titles []string
+	for _, folder := range f.Chain {
+		if folder.ID == f.Room.ID {
+			break
+		}
+		titles = append(titles, folder.Title)
+	}
+	slices.Reverse(titles)
+	return strings.Join(titles, "/")
+}
+
 // Need is a set of things Match must still be told.
 type Need uint8
 
@@ -136,12 +159,14 @@ const (
 	// NeedChain asks for Chain, ChainKnown and Room (its tags may follow later).
 	NeedChain Need = 1 << iota
 	// NeedEntry asks for the entry's own fields that the delivery lacked: size, version,
-	// comment, is_form, the author's names, and for the barest bodies its title and dates.
+	// comment, is_form, who the author is, and for the barest bodies its title and dates.
 	NeedEntry
 	// NeedRoomTags asks for Room.Tags.
 	NeedRoomTags
 	// NeedOwn asks for Own.
 	NeedOwn
+	// NeedAuthor asks for the e-mail address of the entry's author.
+	NeedAuthor
 )
 
 // Has reports whether the set contains n.

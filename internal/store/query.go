@@ -106,18 +106,44 @@ func (s *Store) Events(ctx context.Context, f Filter) ([]StoredEvent, error) {
 	if f.Before > 0 {
 		w.add("id < ?", f.Before)
 	}
-	list, err := queryAll(ctx, s.read, func(rows *sql.Rows) (e StoredEvent, err error) {
-		var happened, received, routed int64
-		err = rows.Scan(&e.ID, &e.Portal, &e.WebhookID, &e.EventID, &e.Trigger, &e.Kind, &e.EntryID, &e.Title,
-			&e.State, &e.Reason, &happened, &received, &routed)
-		e.HappenedAt, e.ReceivedAt, e.RoutedAt = fromMillis(happened), fromMillis(received), fromMillis(routed)
-		return e, err
-	}, `SELECT id, portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, state, reason,
-		happened_at, received_at, routed_at FROM events`+w.String()+` ORDER BY id DESC LIMIT `+strconv.Itoa(f.Limit), w.args...)
+	list, err := queryAll(ctx, s.read, scanStoredEvent,
+		`SELECT `+storedEventColumns+` FROM events`+w.String()+` ORDER BY id DESC LIMIT `+strconv.Itoa(f.Limit), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list events: %w", err)
 	}
 	return list, nil
+}
+
+const storedEventColumns = `id, portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, state, reason,
+	happened_at, received_at, routed_at`
+
+func scanStoredEvent(rows *sql.Rows) (StoredEvent, error) { return scanEventAnd(rows) }
+
+// scanEventAnd scans an event and whatever columns follow its own.
+func scanEventAnd(rows *sql.Rows, more ...any) (e StoredEvent, err error) {
+	var happened, received, routed int64
+	err = rows.Scan(append([]any{
+		&e.ID, &e.Portal, &e.WebhookID, &e.EventID, &e.Trigger, &e.Kind, &e.EntryID, &e.Title,
+		&e.State, &e.Reason, &happened, &received, &routed,
+	}, more...)...)
+	e.HappenedAt, e.ReceivedAt, e.RoutedAt = fromMillis(happened), fromMillis(received), fromMillis(routed)
+	return e, err
+}
+
+// Event returns one event with its body as it came. The error is ErrNotFound when there is none
+// of that id.
+func (s *Store) Event(ctx context.Context, id int64) (StoredEvent, []byte, error) {
+	var body []byte
+	found, err := queryAll(ctx, s.read, func(rows *sql.Rows) (StoredEvent, error) {
+		return scanEventAnd(rows, &body)
+	}, `SELECT `+storedEventColumns+`, body FROM events WHERE id = $1`, id)
+	switch {
+	case err != nil:
+		return StoredEvent{}, nil, fmt.Errorf("read event %d: %w", id, err)
+	case len(found) == 0:
+		return StoredEvent{}, nil, fmt.Errorf("event %d: %w", id, ErrNotFound)
+	}
+	return found[0], body, nil
 }
 
 // Counts says how many events and transfers are in each state.

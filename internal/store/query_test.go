@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,6 +96,23 @@ func TestListsAreFiltered(t *testing.T) {
 				t.Errorf("events and transfers (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAnEventWithItsBody(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.event()
+	id := h.event(func(e *NewEvent) { e.Body = []byte(`{"b":2}`) })
+	got, body, err := h.Event(h.ctx(), id)
+	h.must(err)
+	list, err := h.Events(h.ctx(), Filter{Limit: 1})
+	h.must(err)
+	if diff := cmp.Diff(list[0], got); diff != "" || string(body) != `{"b":2}` {
+		t.Errorf("body %s, and event (-in the list +alone):\n%s", body, diff)
+	}
+	if _, _, err := h.Event(h.ctx(), 1000); !errors.Is(err, ErrNotFound) {
+		t.Errorf("an event there is not: %v", err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"fmt"
@@ -6,76 +6,77 @@ import (
 	"slices"
 	"strings"
 
-	"docspace-router/internal/config"
 	"docspace-router/internal/event"
 	"docspace-router/internal/rules"
 )
 
-// explanation is what the rules make of a delivery.
-type explanation struct {
-	Portal   string   `json:"portal"`
-	Trigger  string   `json:"trigger"`
-	Kind     string   `json:"entry_kind"`
-	EntryID  event.ID `json:"entry_id"`
-	Title    string   `json:"title"`
-	ParentID event.ID `json:"folder_id,omitempty"`
-	Room     *room    `json:"room,omitempty"`
-	// OwnEvent says that the gateway caused the event, so that only rules with own_events see it;
-	// MaybeOwn that it could have.
-	OwnEvent bool      `json:"own_event,omitempty"`
-	MaybeOwn bool      `json:"maybe_own_event,omitempty"`
-	Rules    []verdict `json:"rules"`
+// Explanation is what the rules make of a delivery.
+type Explanation struct {
+	Portal   string     `json:"portal"`
+	Trigger  string     `json:"trigger"`
+	Kind     event.Kind `json:"entry_kind" enum:"file,folder"`
+	EntryID  string     `json:"entry_id"`
+	Title    string     `json:"title"`
+	ParentID string     `json:"folder_id,omitempty" doc:"the folder it lies in"`
+	Room     *Room      `json:"room,omitempty" doc:"the room it lies in, where that is known"`
+	OwnEvent bool       `json:"own_event,omitempty" doc:"the gateway caused the event, so that only rules with own_events see it"`
+	MaybeOwn bool       `json:"maybe_own_event,omitempty" doc:"the gateway may have caused the event; the portal was not asked"`
+	Rules    []Verdict  `json:"rules" doc:"in the order of the rules file"`
 }
 
-type room struct {
-	ID    event.ID `json:"id"`
-	Title string   `json:"title"`
+// Room is the room an entry lies in.
+type Room struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
 }
 
-// verdict is what became of one rule.
-type verdict struct {
-	Rule    string `json:"rule"`
-	Matched bool   `json:"matched"`
-	// Undecided says that asking the portal could turn the verdict round.
-	Undecided bool         `json:"undecided,omitempty"`
-	Condition string       `json:"condition,omitempty"`
-	Want      string       `json:"want,omitempty"`
-	Got       string       `json:"got,omitempty"`
-	Error     string       `json:"error,omitempty"`
-	Matches   []match      `json:"matches,omitempty"`
-	Notes     []string     `json:"notes,omitempty"`
-	Dropped   []suppressed `json:"suppressed,omitempty"`
+// Verdict is what became of one rule.
+type Verdict struct {
+	Rule      string       `json:"rule"`
+	Matched   bool         `json:"matched"`
+	Undecided bool         `json:"undecided,omitempty" doc:"asking the portal could turn the verdict round"`
+	Condition string       `json:"condition,omitempty" doc:"the first condition that failed"`
+	Want      string       `json:"want,omitempty" doc:"what the rule asks for"`
+	Got       string       `json:"got,omitempty" doc:"what there is"`
+	Error     string       `json:"error,omitempty" doc:"why the condition could not be evaluated"`
+	Matches   []Match      `json:"matches,omitempty" doc:"the transfers it leads to"`
+	Notes     []string     `json:"notes,omitempty" doc:"what else there is to know about the transfers"`
+	Dropped   []Suppressed `json:"suppressed,omitempty" doc:"moves it asks for that do not happen"`
 }
 
-type match struct {
-	Action      event.Action   `json:"action"`
-	Destination event.ID       `json:"destination"`
-	Path        []string       `json:"path,omitempty"` // folders below it, made where they are missing
-	Conflict    event.Conflict `json:"conflict"`
+// Match is a transfer that a rule leads to.
+type Match struct {
+	Action      event.Action   `json:"action" enum:"copy,move"`
+	Destination string         `json:"destination" doc:"the destination folder's id"`
+	Path        []string       `json:"path,omitempty" doc:"folders below the destination, made where they are missing"`
+	Conflict    event.Conflict `json:"conflict" enum:"duplicate,skip,overwrite"`
 }
 
 // where names the destination for people.
-func (m match) where() string {
+func (m Match) where() string {
 	if len(m.Path) == 0 {
 		return fmt.Sprintf("folder %s", m.Destination)
 	}
 	return fmt.Sprintf("%q below folder %s", strings.Join(m.Path, "/"), m.Destination)
 }
 
-type suppressed struct {
-	match
+// Suppressed is a move that does not happen, and why.
+type Suppressed struct {
+	Match
 	Reason string `json:"reason"`
 }
 
-func newExplanation(table *rules.Table, f rules.Facts, asked, own bool) explanation {
+// New explains what the rules make of an event. Asked says that the portal was asked for all
+// the rules need, own that it was found to be the gateway's own work.
+func New(table *rules.Table, f rules.Facts, asked, own bool) Explanation {
 	entry, trigger := f.Event.Entry, f.Event.Trigger
-	e := explanation{
-		Portal: f.Portal, Trigger: trigger, Kind: string(entry.Kind), EntryID: entry.ID,
-		Title: entry.Title, ParentID: entry.ParentID, OwnEvent: own, Rules: []verdict{},
+	e := Explanation{
+		Portal: f.Portal, Trigger: trigger, Kind: entry.Kind, EntryID: string(entry.ID),
+		Title: entry.Title, ParentID: string(entry.ParentID), OwnEvent: own, Rules: []Verdict{},
 		MaybeOwn: !asked && table.Wants(f.Portal, trigger) && event.OwnWork(trigger),
 	}
 	if f.Room != nil {
-		e.Room = &room{f.Room.ID, f.Room.Title}
+		e.Room = &Room{string(f.Room.ID), f.Room.Title}
 	}
 	if !asked {
 		f.OwnKnown = true // what is open about that is told apart from the rules
@@ -92,15 +93,15 @@ func newExplanation(table *rules.Table, f rules.Facts, asked, own bool) explanat
 		}
 	}
 	for i, v := range verdicts {
-		out := verdict{
+		out := Verdict{
 			Rule: v.Rule, Matched: v.Matched, Undecided: slices.Contains(open.rules, i),
 			Condition: v.Condition, Want: v.Want, Got: v.Got, Error: v.Err, Notes: v.Notes,
 		}
 		for _, m := range v.Matches {
-			out.Matches = append(out.Matches, match{m.Action, m.Destination, m.Path, m.Conflict})
+			out.Matches = append(out.Matches, Match{m.Action, string(m.Destination), m.Path, m.Conflict})
 		}
 		for _, s := range v.Suppressed {
-			out.Dropped = append(out.Dropped, suppressed{match{s.Action, s.Destination, s.Path, s.Conflict}, s.Reason})
+			out.Dropped = append(out.Dropped, Suppressed{Match{s.Action, string(s.Destination), s.Path, s.Conflict}, s.Reason})
 		}
 		e.Rules = append(e.Rules, out)
 	}
@@ -136,8 +137,8 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	u.moves = u.moves || spec.Action == event.Move
 }
 
-// print writes the explanation for people.
-func (e explanation) print(w io.Writer) {
+// Print writes the explanation for people.
+func (e Explanation) Print(w io.Writer) {
 	fmt.Fprintf(w, "%s on portal %s: %s %s %q", e.Trigger, e.Portal, e.Kind, e.EntryID, e.Title)
 	if e.ParentID != "" {
 		fmt.Fprintf(w, " in folder %s", e.ParentID)
@@ -166,7 +167,7 @@ func (e explanation) print(w io.Writer) {
 			matched++
 		}
 	}
-	fmt.Fprintf(w, "\n%d of %s", matched, count(len(e.Rules)-elsewhere, "rule"))
+	fmt.Fprintf(w, "\n%d of %s", matched, countRules(len(e.Rules)-elsewhere))
 	if matched == 1 {
 		fmt.Fprint(w, " matches")
 	} else {
@@ -176,12 +177,12 @@ func (e explanation) print(w io.Writer) {
 		fmt.Fprintf(w, ", %d cannot be told without asking the portal (--online)", open)
 	}
 	if elsewhere > 0 {
-		fmt.Fprintf(w, "; %s of other portals", count(elsewhere, "rule"))
+		fmt.Fprintf(w, "; %s of other portals", countRules(elsewhere))
 	}
 	fmt.Fprintln(w, ".")
 }
 
-func (v verdict) print(w io.Writer) {
+func (v Verdict) print(w io.Writer) {
 	line := func(word, format string, args ...any) {
 		text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", "\n"+strings.Repeat(" ", 16))
 		fmt.Fprintf(w, "         %-5s  %s\n", word, text)
@@ -224,10 +225,9 @@ func (v verdict) print(w io.Writer) {
 	}
 }
 
-func portalNames(c *config.Config) string {
-	names := make([]string, len(c.Portals))
-	for i, p := range c.Portals {
-		names[i] = p.Name
+func countRules(n int) string {
+	if n == 1 {
+		return "1 rule"
 	}
-	return strings.Join(names, ", ")
+	return fmt.Sprintf("%d rules", n)
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// adminFlags say where the admin listener of a running gateway is.
+type adminFlags struct{ address, token string }
+
+func (a *adminFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.address, "admin", "http://127.0.0.1:3001", "the `address` of the running gateway's admin listener")
+	cmd.Flags().StringVar(&a.token, "admin-token", "", "the `token` the admin listener asks for")
+}
+
+// errRefused marks an answer of the admin API that is no success. Its text is the answer's.
+var errRefused = errors.New("refused")
+
+// post asks the admin API to do something and reads the answer into a value.
+func (a adminFlags) post(ctx context.Context, path string, into any) error {
+	address := a.address
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	base, err := url.Parse(address)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+path, nil)
+	if err != nil {
+		return err
+	}
+	if a.token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("ask the gateway at %s: %w", address, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refusal(resp.StatusCode, raw)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("the answer of %s is not the admin API's: %w", address, err)
+	}
+	return nil
+}
+
+// refusal makes an error of an answer, in the API's own words where it has some.
+func refusal(code int, raw []byte) error {
+	var problem struct {
+		Detail string `json:"detail"`
+		Errors []struct {
+			Message  string `json:"message"`
+			Location string `json:"location"`
+		} `json:"errors"`
+	}
+	switch {
+	case code == http.StatusUnauthorized:
+		return fmt.Errorf("%w: the admin token is missing or wrong, give it with --admin-token or ROUTER_ADMIN_TOKEN", errRefused)
+	case json.Unmarshal(raw, &problem) != nil || problem.Detail == "":
+		return fmt.Errorf("%w: the admin listener answered %d %s", errRefused, code, http.StatusText(code))
+	}
+	text := problem.Detail
+	for _, e := range problem.Errors {
+		text += fmt.Sprintf(": %s: %s", e.Location, e.Message)
+	}
+	return fmt.Errorf("%w: %s", errRefused, text)
+}

@@ -1,0 +1,36 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"docspace-router/internal/admin"
+	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
+	"docspace-router/internal/routing"
+	"docspace-router/internal/rules"
+)
+
+// explain says what the rules in use make of an event, asking the portal as routing would. It
+// remembers nothing: people ask it after they have changed something.
+func (a *App) explain(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error) {
+	v := a.current.Load()
+	if portal == "" {
+		if len(v.config.Portals) != 1 {
+			return explain.Explanation{}, fmt.Errorf("%w: there are several, say which one sent it", admin.ErrUnknownPortal)
+		}
+		portal = v.config.Portals[0].Name
+	}
+	if v.portals[portal] == nil {
+		return explain.Explanation{}, fmt.Errorf("%w: %s is not in the rules file", admin.ErrUnknownPortal, portal)
+	}
+	facts := rules.Facts{Portal: portal, Event: ev, Now: time.Now()}
+	err := routing.NewLocator(time.Minute, nil).Complete(ctx, v.snapshot(), &facts)
+	own := errors.Is(err, routing.ErrOwnEvent)
+	if err != nil && !own {
+		return explain.Explanation{}, fmt.Errorf("ask portal %s: %w", portal, err)
+	}
+	return explain.New(v.config.Rules, facts, true, own), nil
+}
