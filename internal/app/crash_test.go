@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -98,4 +99,40 @@ func TestKilledGatewayLosesAndRepeatsNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKilledGatewayMakesEachFolderOnce kills the gateway while it makes the folders of a path, most
+// likely between the call and its answer. On PostgreSQL a second one works beside it all the time.
+func TestKilledGatewayMakesEachFolderOnce(t *testing.T) {
+	t.Parallel()
+	const folders, files = 30, 4
+	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{
+		RetryWaits: slices.Repeat([]time.Duration{200 * time.Millisecond}, 100),
+	}})
+	w.options.Pace.SettleAfter = 3 * time.Second
+	w.portal.Inject(portalsim.Fault{Kind: portalsim.Late, Method: http.MethodPost, Path: "files/folder/{id}", Delay: 100 * time.Millisecond})
+	w.writeRules(aRule("filed", fmt.Sprintf("source: {room: %s}", w.room),
+		fmt.Sprintf(`destination: {folder: %s, path: '"Clients/" + split(file.name, "-")[0]'}`, w.dest)))
+	if server != nil {
+		w.spawn()
+		w.options.Listen = "127.0.0.1:0"
+	}
+	gateway := w.spawn()
+	w.addWebhook()
+	want := []string{"Clients"}
+	for i := range folders {
+		want = append(want, fmt.Sprintf("Clients/%02d", i))
+		for j := range files {
+			title := fmt.Sprintf("%02d-%d.pdf", i, j)
+			want = append(want, fmt.Sprintf("Clients/%02d/%s", i, title))
+			w.portal.Upload(w.room, title, 1, w.client)
+		}
+	}
+	made := func() int { return w.portal.Calls().Count(http.MethodPost, "files/folder/{id}") }
+	for _, seen := range []int{1, 2, 8, 20} {
+		w.eventually(fmt.Sprintf("%d folders have been asked for", seen), func() bool { return made() >= seen })
+		gateway.kill()
+		gateway = w.spawn()
+	}
+	w.wantPaths(w.dest, want...)
 }

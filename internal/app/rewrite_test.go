@@ -188,3 +188,57 @@ func (w *world) transfersOf(rule string) []transfer {
 	w.t.Helper()
 	return slices.DeleteFunc(w.allTransfers(), func(t transfer) bool { return t.Rule != rule })
 }
+
+// TestTenThousandRulesAreSwappedUnderLoad reloads a large file while deliveries come in.
+func TestTenThousandRulesAreSwappedUnderLoad(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("parses ten thousand rules again and again")
+	}
+	w := newWorld(t, portalsim.Options{})
+	large := func(version int) string {
+		var b strings.Builder
+		b.WriteString("version: 1\nrules:\n")
+		b.WriteString(rule(fmt.Sprintf("real-%d", version), w.room, w.dest))
+		for i := range 10_000 {
+			fmt.Fprintf(&b, "  - {name: r-%d, triggers: [file.uploaded], source: {room: %d}, when: 'file.size > %d', action: copy, destination: {folder: %d}}\n",
+				i, 5_000_000+i, i%100, 6_000_000+i)
+		}
+		return b.String()
+	}
+	w.replaceRules(large(0))
+	w.options.Pace.Reload = patience // no reload but on request
+	w.start()
+	uploads := 0
+	for version := range 4 {
+		w.replaceRules(large(version + 1))
+		loaded := make(chan error, 1)
+		go func() { loaded <- w.gateway.(*app.App).Reload(t.Context(), "test") }()
+		for done := false; !done; uploads++ {
+			w.portal.Upload(w.room, fmt.Sprintf("%d.pdf", uploads), 1, w.client)
+			select {
+			case err := <-loaded:
+				if err != nil {
+					t.Fatal(err)
+				}
+				done = true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	w.rest()
+	slowest := time.Duration(0)
+	for _, row := range w.portal.DeliveryLog() {
+		if row.Status != 200 || row.Attempts != 1 {
+			t.Errorf("delivery %d ended with %d after %d attempts", row.ID, row.Status, row.Attempts)
+		}
+		slowest = max(slowest, row.Delivered.Sub(row.Sends[0].At))
+	}
+	t.Logf("%d uploads, the slowest answer after %s", uploads, slowest)
+	if n := len(w.titles(w.dest)); n != uploads {
+		t.Errorf("%d files arrived of %d", n, uploads)
+	}
+	if n := w.status().Rules.Rules; n != 10_001 {
+		t.Errorf("%d rules are in use", n)
+	}
+}

@@ -76,10 +76,11 @@ func (run *firing) explain(r *rule, group []ref) Verdict {
 	case f.Own && !spec.OwnEvents:
 		return fail(OnOwn, "an event that people caused", "the gateway's own work")
 	case len(group) == 0:
-		v.Unknown = f.sourceOpen(spec)
-		if at := run.failing(r); v.Unknown && at >= 0 {
-			v.Unknown = false // whatever its place, it is not wanted
-			return run.failWhen(v, r, at)
+		if f.sourceOpen(spec) {
+			if at := run.failing(r); at >= 0 {
+				return run.failWhen(v, r, at) // whatever its place, it is not wanted
+			}
+			v.Unknown = true
 		}
 		return fail(OnSource, wantSource(spec), run.gotSource(spec))
 	}
