@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
@@ -20,18 +22,20 @@ type entry struct {
 	created, updated time.Time
 	version          int
 	size             int64 // bytes
+	form             bool  // a PDF form, which is a category of its own
 
 	// Of a copied folder:
 	partial bool   // it lacks something of its source
 	lacks   string // what is wrong with it then, for people
 	holds   int    // how many entries of its source it has, at any depth
+	largest int64  // bytes of the largest file that it lacks
 	over    bool   // nothing can be added to it any more
 }
 
 func fileEntry(f docspace.File) entry {
 	return entry{
 		id: f.ID, parent: f.FolderID, title: f.Title, author: f.CreatedBy.ID, editor: f.UpdatedBy.ID,
-		created: f.Created, updated: f.Updated, version: f.Version, size: f.Size,
+		created: f.Created, updated: f.Updated, version: f.Version, size: f.Size, form: f.IsForm,
 	}
 }
 
@@ -53,6 +57,8 @@ func (e entry) madeBy(account string, t store.Transfer) bool {
 	switch {
 	case account == "" || !t.Destination.IsNumber():
 		return true
+	case t.Action == event.Move && t.Conflict != event.Overwrite:
+		return true // what is moved keeps its author
 	case t.Conflict == event.Overwrite && t.Kind == event.Folder:
 		return true // a merged folder keeps its author and has no editor
 	case t.Conflict == event.Overwrite:
@@ -70,6 +76,32 @@ func find(ctx context.Context, portal Portal, t store.Transfer) (entry, error) {
 	}
 	f, err := portal.File(ctx, t.EntryID)
 	return fileEntry(f), err
+}
+
+// sighting is what the portal says of a transfer's entry now.
+type sighting struct {
+	entry
+	err error
+}
+
+// gone reports whether the entry has certainly ceased to exist.
+func (s sighting) gone(t store.Transfer) bool {
+	return docspace.IsGone(s.err) || s.err == nil && s.replaces(t)
+}
+
+// findAll asks the portal for the entries of many transfers, some at a time.
+func findAll(ctx context.Context, portal Portal, transfers []store.Transfer) []sighting {
+	all := make([]sighting, len(transfers))
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i, t := range transfers {
+		group.Go(func() error {
+			all[i].entry, all[i].err = find(ctx, portal, t)
+			return nil
+		})
+	}
+	_ = group.Wait() // no member returns an error
+	return all
 }
 
 // entriesOf are the entries that an operation reports to have put into the destination. Among

@@ -3,9 +3,9 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
@@ -33,13 +33,8 @@ func (d *Dispatcher) complete(ctx context.Context, portal Portal, op *store.Oper
 		d.giveBackWrite(ctx, op)
 		return d.conclude(ctx, portal, op, map[int64]entry{t.ID: c.entry(t)}, "")
 	}
-	// Counted before the call, so that afterwards progress shows.
-	if err := d.o.Store.MarkSeen(ctx, op, c.signs()); err != nil {
-		return step{}, err
-	}
-	ids := part(c.first.ids, t.Attempts)
 	return d.call(ctx, portal, op, until, docspace.Batch{
-		Action: event.Copy, Kind: c.first.kind, IDs: ids, Destination: c.first.into, Conflict: t.Conflict,
+		Action: event.Copy, Kind: c.first.kind, IDs: part(c.first.ids, t.Attempts), Destination: c.first.into, Conflict: t.Conflict,
 	})
 }
 
@@ -53,22 +48,29 @@ func part(ids []event.ID, attempts int) []event.ID {
 }
 
 // incomplete is the outcome of a transfer whose folder was copied in part: what it lacks is sent
-// next. Progress costs no attempt.
-func (d *Dispatcher) incomplete(op *store.Operation, t store.Transfer, e entry, problem string) store.Outcome {
-	again := completes(t)
+// next. What was achieved costs no attempt, and makes up for those before.
+func (d *Dispatcher) incomplete(t store.Transfer, e entry, problem string) store.Outcome {
+	before := -1
+	if completes(t) {
+		before = t.ResultVersion
+	}
 	t.ResultID, t.ResultTitle = e.id, e.title
 	reason := fmt.Sprintf("%s: %s", lacking(t), e.lacks)
 	if problem != "" {
 		reason += "; " + problem
 	}
-	o := store.Outcome{TransferID: t.ID, State: event.Queued, Reason: reason}
 	switch {
 	case e.over:
-		o.State, o.Attempted = event.Failed, true
-	case again && e.signs() <= op.Seen:
-		o = d.retryOrFail(t, reason)
+		// Without the result, whoever tries again begins anew.
+		return store.Outcome{TransferID: t.ID, State: event.Failed, Reason: reason, Attempted: true}
+	case e.holds > before:
+		return store.Outcome{
+			TransferID: t.ID, State: event.Queued, Reason: reason, Progress: true,
+			ResultID: e.id, ResultTitle: e.title, ResultVersion: e.holds, MaxBatch: 1,
+		}
 	}
-	o.ResultID, o.ResultTitle, o.MaxBatch = e.id, e.title, 1
+	o := d.retryOrFail(t, reason)
+	o.ResultID, o.ResultTitle, o.ResultVersion, o.MaxBatch = e.id, e.title, e.holds, 1
 	return o
 }
 
@@ -78,10 +80,11 @@ func lacking(t store.Transfer) string {
 
 // comparison is what a copied folder has of its source.
 type comparison struct {
-	holds int    // entries of the source that the copy has, at any depth
-	lacks int    // entries of the source that the copy lacks; a folder counts without what is in it
-	first gap    // the first ones it lacks
-	some  string // the title of one that it lacks
+	holds   int    // entries of the source that the copy has, at any depth
+	lacks   int    // entries of the source that the copy lacks; a folder counts without what is in it
+	first   gap    // the first ones it lacks
+	some    string // the title of one that it lacks
+	largest int64  // bytes of the largest file that it lacks
 
 	noSource bool // the source has been deleted, so that there is nothing to compare with
 	noCopy   bool // the copy has been deleted, so that there is nothing to complete
@@ -97,10 +100,26 @@ type gap struct {
 // over reports whether nothing can be added to the copy any more.
 func (c comparison) over() bool { return c.noSource || c.noCopy }
 
-// signs is a number that grows with everything that arrives.
-func (c comparison) signs() int { return 1 + c.holds }
+// miss notes an entry that the copy lacks.
+func (c *comparison) miss(kind event.Kind, id event.ID, title string, into event.ID) {
+	if c.lacks == 0 {
+		c.first, c.some = gap{kind: kind, into: into}, title
+	}
+	c.lacks++
+	if c.first.kind == kind && c.first.into == into {
+		c.first.ids = append(c.first.ids, id)
+	}
+}
 
-func (e entry) signs() int { return 1 + e.holds }
+// add adds the comparison of a folder below.
+func (c *comparison) add(below comparison) {
+	if c.lacks == 0 {
+		c.first, c.some = below.first, below.some
+	}
+	c.holds += below.holds
+	c.lacks += below.lacks
+	c.largest = max(c.largest, below.largest)
+}
 
 // entry is a copy that is being completed, as the result of its transfer.
 func (c comparison) entry(t store.Transfer) entry {
@@ -113,7 +132,7 @@ func (c comparison) entry(t store.Transfer) entry {
 
 // judge adds to a copied folder what the comparison says of it.
 func (c comparison) judge(e entry) entry {
-	e.holds, e.partial, e.over = c.holds, c.lacks > 0 || c.noCopy, c.noCopy
+	e.holds, e.partial, e.over, e.largest = c.holds, c.lacks > 0 || c.noCopy, c.noCopy, c.largest
 	switch {
 	case c.noCopy:
 		e.lacks = "the copy has been deleted since"
@@ -130,6 +149,10 @@ func (c comparison) judge(e entry) entry {
 // compare compares a copied folder with its source: that a folder is there does not prove that
 // all of it is. What came into the source after it was sent is no part of the copy.
 func (d *Dispatcher) compare(ctx context.Context, portal Portal, op *store.Operation, t store.Transfer, copied event.ID) (comparison, error) {
+	offset, err := portal.Clock(ctx)
+	if err != nil {
+		return comparison{}, err
+	}
 	sent, first := op.StartedAt, op.StartedAt
 	if !t.SentAt.IsZero() && t.SentAt.Before(first) {
 		first = t.SentAt
@@ -137,8 +160,10 @@ func (d *Dispatcher) compare(ctx context.Context, portal Portal, op *store.Opera
 	if completes(t) {
 		sent = first
 	}
-	offset := portal.ClockOffset()
-	c := comparer{portal: portal, conflict: t.Conflict, until: sent.Add(offset), since: first.Add(offset - clockMargin)}
+	c := comparer{
+		portal: portal, conflict: t.Conflict, until: sent.Add(offset), since: first.Add(offset - clockMargin),
+		turns: make(chan struct{}, 8),
+	}
 	source, err := c.source(ctx, t.EntryID)
 	if docspace.IsGone(err) {
 		return comparison{noSource: true}, nil
@@ -153,134 +178,99 @@ func (d *Dispatcher) compare(ctx context.Context, portal Portal, op *store.Opera
 	if err != nil {
 		return comparison{}, err
 	}
-	err = c.compare(ctx, source, made, copied)
-	return c.comparison, err
+	return c.compare(ctx, source, made, copied)
 }
 
 // comparer compares two folders and all below them.
 type comparer struct {
-	comparison
 	portal   Portal
 	conflict event.Conflict
-	until    time.Time // what came into the source later is left out
-	since    time.Time // with overwrite: what was changed in the copy earlier was there before it
+	until    time.Time     // what came into the source later is left out
+	since    time.Time     // with overwrite: what was changed in the copy earlier was there before it
+	turns    chan struct{} // bounds how many folders are listed at the same time
 }
 
-// listing is a folder's entries by the keys of their titles.
+// listing is what lies in a folder.
 type listing struct {
-	files   map[string][]docspace.File
-	folders map[string][]docspace.Folder
-	order   []string // keys of both, as they come
+	files   []docspace.File
+	folders []docspace.Folder
 }
 
-func (c *comparer) list(ctx context.Context, folder event.ID, file func(docspace.File) bool, sub func(docspace.Folder) bool) (listing, error) {
-	l := listing{files: map[string][]docspace.File{}, folders: map[string][]docspace.Folder{}}
-	err := pages(ctx, c.portal, folder, docspace.ByTitle, func(page docspace.Contents) bool {
-		for _, f := range page.Files {
-			if key := titleKey(event.File, f.Title); file(f) {
-				l.files[key] = append(l.files[key], f)
-				l.order = append(l.order, key)
-			}
-		}
-		for _, f := range page.Folders {
-			if key := titleKey(event.Folder, f.Title); sub(f) {
-				l.folders[key] = append(l.folders[key], f)
-				l.order = append(l.order, key)
-			}
-		}
-		return true
-	})
-	slices.Sort(l.order)
-	l.order = slices.Compact(l.order)
-	return l, err
-}
-
-func (c *comparer) source(ctx context.Context, folder event.ID) (listing, error) {
+func (c comparer) source(ctx context.Context, folder event.ID) (listing, error) {
 	return c.list(ctx, folder,
 		func(f docspace.File) bool { return !f.Created.After(c.until) },
 		func(f docspace.Folder) bool { return !f.Created.After(c.until) })
 }
 
-func (c *comparer) copy(ctx context.Context, folder event.ID) (listing, error) {
+func (c comparer) copy(ctx context.Context, folder event.ID) (listing, error) {
 	return c.list(ctx, folder,
 		func(f docspace.File) bool { return c.conflict != event.Overwrite || !f.Updated.Before(c.since) },
 		func(docspace.Folder) bool { return true })
 }
 
-func (c *comparer) compare(ctx context.Context, want, got listing, into event.ID) error {
-	for _, key := range want.order {
-		c.files(want.files[key], got.files[key], into)
+func (c comparer) list(ctx context.Context, folder event.ID, file func(docspace.File) bool, sub func(docspace.Folder) bool) (l listing, err error) {
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		return l, ctx.Err()
 	}
-	for _, key := range want.order {
-		c.folders(want.folders[key], got.folders[key], into)
+	err = pages(ctx, c.portal, folder, docspace.ByTitle, func(page docspace.Contents) bool {
+		for _, f := range page.Files {
+			if file(f) {
+				l.files = append(l.files, f)
+			}
+		}
+		for _, f := range page.Folders {
+			if sub(f) {
+				l.folders = append(l.folders, f)
+			}
+		}
+		return true
+	})
+	return l, err
+}
+
+// compare compares what lies in two folders, and what lies below.
+func (c comparer) compare(ctx context.Context, want, got listing, into event.ID) (comparison, error) {
+	var found comparison
+	files := match(event.File, c.conflict, want.files, got.files,
+		func(f docspace.File) string { return f.Title }, func(a, b docspace.File) bool { return a.Size == b.Size })
+	found.holds += len(files.pairs)
+	for _, f := range files.missing {
+		found.miss(event.File, f.ID, f.Title, into)
+		found.largest = max(found.largest, f.Size)
 	}
-	for _, key := range want.order {
-		from, to := want.folders[key], got.folders[key]
-		if len(from) != 1 || len(to) == 0 {
+	folders := match(event.Folder, c.conflict, want.folders, got.folders,
+		func(f docspace.Folder) string { return f.Title }, func(docspace.Folder, docspace.Folder) bool { return false })
+	found.holds += len(folders.pairs)
+	for _, f := range folders.missing {
+		found.miss(event.Folder, f.ID, f.Title, into)
+	}
+	below := make([]comparison, len(folders.pairs))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, p := range folders.pairs {
+		if !p.certain {
 			continue // of several with one title nobody knows which became which
 		}
-		below, err := c.source(ctx, from[0].ID)
-		if err != nil && !docspace.IsGone(err) {
+		group.Go(func() error {
+			source, err := c.source(ctx, p.want.ID)
+			if err != nil && !docspace.IsGone(err) {
+				return err
+			}
+			made, err := c.copy(ctx, p.got.ID)
+			if err != nil && !docspace.IsGone(err) {
+				return err
+			}
+			below[i], err = c.compare(ctx, source, made, p.got.ID)
 			return err
-		}
-		made, err := c.copy(ctx, to[0].ID)
-		if err != nil && !docspace.IsGone(err) {
-			return err
-		}
-		if err := c.compare(ctx, below, made, to[0].ID); err != nil {
-			return err
-		}
+		})
 	}
-	return nil
-}
-
-// files compares files of one key. Those of a size that the copy has count as copied first.
-func (c *comparer) files(want, got []docspace.File, into event.ID) {
-	want = distinct(c.conflict, want, func(f docspace.File) string { return f.Title })
-	missing := len(want) - len(got)
-	c.holds += min(len(want), len(got))
-	for _, f := range want {
-		if i := slices.IndexFunc(got, func(g docspace.File) bool { return g.Size == f.Size }); i >= 0 {
-			got = slices.Delete(slices.Clone(got), i, i+1)
-			continue
-		}
-		if missing > 0 {
-			missing--
-			c.miss(event.File, f.ID, f.Title, into)
-		}
+	if err := group.Wait(); err != nil {
+		return comparison{}, err
 	}
-	for _, f := range want[len(want)-max(missing, 0):] {
-		c.miss(event.File, f.ID, f.Title, into)
+	for _, b := range below {
+		found.add(b)
 	}
-}
-
-func (c *comparer) folders(want, got []docspace.Folder, into event.ID) {
-	want = distinct(c.conflict, want, func(f docspace.Folder) string { return f.Title })
-	c.holds += min(len(want), len(got))
-	for _, f := range want[min(len(want), len(got)):] {
-		c.miss(event.Folder, f.ID, f.Title, into)
-	}
-}
-
-// distinct leaves out what DocSpace copies into one: with skip and overwrite, entries of one title.
-func distinct[E any](conflict event.Conflict, entries []E, title func(E) string) []E {
-	if conflict == event.Duplicate || len(entries) < 2 {
-		return entries
-	}
-	seen := map[string]bool{}
-	return slices.DeleteFunc(slices.Clone(entries), func(e E) bool {
-		key := strings.ToLower(title(e))
-		defer func() { seen[key] = true }()
-		return seen[key]
-	})
-}
-
-func (c *comparer) miss(kind event.Kind, id event.ID, title string, into event.ID) {
-	if c.lacks == 0 {
-		c.first, c.some = gap{kind: kind, into: into}, title
-	}
-	c.lacks++
-	if c.first.kind == kind && c.first.into == into {
-		c.first.ids = append(c.first.ids, id)
-	}
+	return found, nil
 }

@@ -61,8 +61,8 @@ type Portal interface {
 	Self(ctx context.Context) (docspace.User, error)
 	// Ready reports whether new work has a chance, and otherwise how long to wait.
 	Ready(ctx context.Context) (wait time.Duration, ready bool)
-	// ClockOffset is how far the portal's clock is ahead of ours.
-	ClockOffset() time.Duration
+	// Clock is how far the portal's clock is ahead of ours.
+	Clock(ctx context.Context) (time.Duration, error)
 }
 
 // Options configures a Dispatcher. Store, Portal, Budget, CompleteJob and Wake are required.
@@ -145,9 +145,9 @@ func (d *Dispatcher) NextRetry(job *river.Job[JobArgs]) time.Time {
 	return d.o.Now().Add(min(time.Second<<min(len(job.Errors), 10), time.Minute))
 }
 
-// Timeout bounds one run of a lane job: one call to the portal may be under way when RunFor
-// is over, and what it did must still be stored.
-func (d *Dispatcher) Timeout(*river.Job[JobArgs]) time.Duration { return d.o.RunFor + 3*time.Minute }
+// Timeout lets a lane job run for as long as it takes: every call to the portal has its own limit,
+// and looking through a large folder, once begun, must come to an end.
+func (d *Dispatcher) Timeout(*river.Job[JobArgs]) time.Duration { return -1 }
 
 // Run wakes the lanes whose work has come due, until ctx ends: those whose transfers waited
 // for a retry, and those whose wake-up was lost in a crash.

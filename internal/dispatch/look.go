@@ -31,36 +31,36 @@ func (d *Dispatcher) look(ctx context.Context, portal Portal, op *store.Operatio
 	return d.lookForCopies(ctx, portal, op, transfers, used)
 }
 
-// lookForMoved asks each entry where it lies now. One that was moved onto another of its
-// title with overwrite no longer exists; the other one is its result.
+// lookForMoved asks each entry where it lies now. One that no longer exists may have become
+// another: it was moved onto one of its title, or to storage of another kind.
 func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
-	places := make([]entry, len(transfers))
-	errs := make([]error, len(transfers))
-	var group errgroup.Group
-	group.SetLimit(8)
-	for i, t := range transfers {
-		group.Go(func() error {
-			places[i], errs[i] = find(ctx, portal, t)
-			return nil
-		})
-	}
-	_ = group.Wait() // no member returns an error
-
 	credit := map[int64]entry{}
 	var vanished []store.Transfer
-	for i, t := range transfers {
-		switch err := errs[i]; {
-		case docspace.IsGone(err):
+	for i, e := range findAll(ctx, portal, transfers) {
+		switch t := transfers[i]; {
+		case docspace.IsGone(e.err):
 			vanished = append(vanished, t)
-		case docspace.IsForbidden(err):
+		case docspace.IsForbidden(e.err):
 			// It lies where the account may not see it, so it is not in the destination.
-		case err != nil:
-			return nil, err
-		case places[i].parent == t.Destination && !places[i].replaces(t):
-			credit[t.ID] = places[i]
+		case e.err != nil:
+			return nil, e.err
+		case e.parent == t.Destination && !e.replaces(t):
+			credit[t.ID] = e.entry
 		}
 	}
-	if len(vanished) > 0 && vanished[0].Conflict == event.Overwrite {
+	if len(vanished) == 0 {
+		return credit, nil
+	}
+	kind := vanished[0].Kind
+	switch numbers := vanished[0].Destination.IsNumber() && !slices.ContainsFunc(vanished, func(t store.Transfer) bool { return !t.EntryID.IsNumber() }); {
+	case kind == event.Folder && vanished[0].Conflict != event.Duplicate, !numbers:
+		// Dates and author stay what they were, so that only the title tells.
+		found, err := d.unknownTitled(ctx, portal, op, vanished, used)
+		if err != nil {
+			return nil, err
+		}
+		merge(credit, found)
+	case vanished[0].Conflict == event.Overwrite:
 		found, err := d.lookForCopies(ctx, portal, op, vanished, used)
 		if err != nil {
 			return nil, err
@@ -70,13 +70,49 @@ func (d *Dispatcher) lookForMoved(ctx context.Context, portal Portal, op *store.
 	return credit, nil
 }
 
+// unknownTitled finds entries in the destination that have the transfers' titles and, unless they
+// were merged with, are not yet known as results.
+func (d *Dispatcher) unknownTitled(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
+	held, err := titlesIn(ctx, portal, transfers[0])
+	if err != nil {
+		return nil, err
+	}
+	var all []entry
+	for _, t := range transfers {
+		all = append(all, held[strings.ToLower(t.Title)]...)
+	}
+	known := map[event.ID]int{}
+	if transfers[0].Kind == event.File {
+		if known, err = d.o.Store.KnownResults(ctx, op.Portal, event.File, slices.Collect(maps.Keys(ids(all)))); err != nil {
+			return nil, err
+		}
+	}
+	all = slices.DeleteFunc(all, func(e entry) bool {
+		_, taken := known[e.id]
+		return used[e.id] || taken && transfers[0].Conflict != event.Overwrite
+	})
+	return attribute(transfers, all), nil
+}
+
 // lookForCopies looks in the destination for entries of the transfers' titles that the
 // gateway's account has made since they were first sent, and that are not yet known as the
 // result of another transfer.
 func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
+	if transfers[0].Kind == event.Folder && transfers[0].Action == event.Copy && transfers[0].Conflict != event.Duplicate {
+		// It may have been merged with a folder that was there before.
+		credit, err := d.unknownTitled(ctx, portal, op, transfers, nil)
+		if err != nil {
+			return nil, err
+		}
+		return credit, d.inspect(ctx, portal, op, transfers, credit)
+	}
 	self, err := portal.Self(ctx)
 	if err != nil && !docspace.IsForbidden(err) && !docspace.IsCredentials(err) {
 		return nil, fmt.Errorf("find out the gateway's own account: %w", err)
+	}
+	offset, err := portal.Clock(ctx)
+	if err != nil {
+		return nil, err
 	}
 	since := op.StartedAt
 	for _, t := range transfers {
@@ -84,7 +120,7 @@ func (d *Dispatcher) lookForCopies(ctx context.Context, portal Portal, op *store
 			since = t.SentAt
 		}
 	}
-	since = since.Add(portal.ClockOffset() - clockMargin)
+	since = since.Add(offset - clockMargin)
 	recent, err := d.recentEntries(ctx, portal, transfers[0], since)
 	if err != nil {
 		return nil, err
@@ -144,31 +180,40 @@ func (d *Dispatcher) recentEntries(ctx context.Context, portal Portal, model sto
 	return out, err
 }
 
-// titlesIn lists the titles of a transfer's kind in its destination, in lower case, as
-// DocSpace compares them.
-func titlesIn(ctx context.Context, portal Portal, t store.Transfer) (map[string]bool, error) {
-	titles := map[string]bool{}
+// titlesIn lists the entries of a transfer's kind in its destination by their titles in lower
+// case, as DocSpace compares them.
+func titlesIn(ctx context.Context, portal Portal, t store.Transfer) (map[string][]entry, error) {
+	titles := map[string][]entry{}
 	err := pages(ctx, portal, t.Destination, docspace.ByTitle, func(page docspace.Contents) bool {
 		for _, e := range pageEntries(page, t.Kind) {
-			titles[strings.ToLower(e.title)] = true
+			key := strings.ToLower(e.title)
+			titles[key] = append(titles[key], e)
 		}
 		return true
 	})
 	return titles, err
 }
 
-// inspect compares copied folders with their sources.
+// inspect compares copied folders with their sources, some at a time.
 func (d *Dispatcher) inspect(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, credit map[int64]entry) error {
-	for _, t := range transfers {
-		e, ok := credit[t.ID]
-		if !ok {
-			continue
+	found := make([]comparison, len(transfers))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for i, t := range transfers {
+		if e, ok := credit[t.ID]; ok {
+			group.Go(func() (err error) {
+				found[i], err = d.compare(ctx, portal, op, t, e.id)
+				return err
+			})
 		}
-		c, err := d.compare(ctx, portal, op, t, e.id)
-		if err != nil {
-			return err
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, t := range transfers {
+		if e, ok := credit[t.ID]; ok {
+			credit[t.ID] = found[i].judge(e)
 		}
-		credit[t.ID] = c.judge(e)
 	}
 	return nil
 }

@@ -6,18 +6,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
 )
 
-// claimFresh is how long after its row was written an operation may still be sent. It is less
-// than the time after which replicas take over from one that is silent.
+// claimFresh is how long an operation may be sent after its row was written or looked at. It is
+// less than the time after which replicas take over from one that is silent.
 const claimFresh = 10 * time.Second
 
 // send makes the call of an operation whose row has been written and goes on to settle it.
@@ -47,9 +44,17 @@ func (d *Dispatcher) send(ctx context.Context, portal Portal, op *store.Operatio
 
 // call asks the portal for an operation and goes on to settle it.
 func (d *Dispatcher) call(ctx context.Context, portal Portal, op *store.Operation, until time.Time, b docspace.Batch) (step, error) {
-	if d.o.Now().Sub(op.StartedAt) > claimFresh {
-		// Another replica may take this process for dead by now and settle the operation.
-		return d.notSent(ctx, op, errors.New("preparing the operation took too long"))
+	b.Before = op.StartedAt.Add(claimFresh)
+	if now := d.o.Now(); now.After(b.Before) {
+		// Preparing it took long. Another replica may have taken this process for dead meanwhile.
+		mine, err := d.o.Store.StillSending(ctx, op)
+		if err != nil {
+			return step{}, err
+		}
+		if !mine {
+			return step{}, fmt.Errorf("operation %d: another process has taken it over", op.ID)
+		}
+		b.Before = now.Add(claimFresh)
 	}
 	answer, err := portal.Start(ctx, b)
 	if err == nil {
@@ -112,10 +117,11 @@ func (d *Dispatcher) beforeResending(ctx context.Context, portal Portal, op *sto
 	if err != nil {
 		return err
 	}
-	outcomes := d.creditOutcomes(op, tried, credit, "")
-	for _, t := range without(tried, credit) {
-		if gone(ctx, portal, t) {
-			outcomes = append(outcomes, failedAsGone(t))
+	outcomes := d.creditOutcomes(tried, credit, "")
+	rest := without(tried, credit)
+	for i, e := range findAll(ctx, portal, rest) {
+		if e.gone(rest[i]) {
+			outcomes = append(outcomes, failedAsGone(rest[i]))
 		}
 	}
 	return d.account(ctx, op, outcomes)
@@ -232,24 +238,17 @@ func (d *Dispatcher) destinationLost(ctx context.Context, portal Portal, op *sto
 // or out of reach. The others are queued again, all together.
 func (d *Dispatcher) weed(ctx context.Context, portal Portal, op *store.Operation) (outcomes []store.Outcome, found bool) {
 	outcomes = requeueAll(op.Transfers, store.Outcome{Reason: "another entry of its batch was refused", Unsent: true}, keepLimit)
-	var group errgroup.Group
-	group.SetLimit(8)
-	bad := make([]bool, len(op.Transfers))
-	for i, t := range op.Transfers {
-		group.Go(func() error {
-			e, err := find(ctx, portal, t)
-			switch {
-			case docspace.IsGone(err) || err == nil && e.replaces(t):
-				outcomes[i], bad[i] = failedAsGone(t), true
-			case docspace.IsForbidden(err):
-				outcomes[i], bad[i] = d.retryOrFail(t, noAccess(t, "it may not even see it")), true
-			}
-			outcomes[i].Unsent = true
-			return nil
-		})
+	for i, e := range findAll(ctx, portal, op.Transfers) {
+		t := op.Transfers[i]
+		switch {
+		case e.gone(t):
+			outcomes[i], found = failedAsGone(t), true
+		case docspace.IsForbidden(e.err):
+			outcomes[i], found = d.retryOrFail(t, noAccess(t, "it may not even see it")), true
+		}
+		outcomes[i].Unsent = true
 	}
-	_ = group.Wait() // no member returns an error
-	return outcomes, slices.Contains(bad, true)
+	return outcomes, found
 }
 
 func failedAsGone(t store.Transfer) store.Outcome {
@@ -294,7 +293,7 @@ func describe(e *docspace.StatusError) string {
 // gone reports whether an entry has certainly ceased to exist.
 func gone(ctx context.Context, portal Portal, t store.Transfer) bool {
 	e, err := find(ctx, portal, t)
-	return docspace.IsGone(err) || err == nil && e.replaces(t)
+	return sighting{e, err}.gone(t)
 }
 
 // retryOrFail queues a transfer for its next attempt, or makes it a dead letter when it has

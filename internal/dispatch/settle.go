@@ -81,7 +81,7 @@ func (d *Dispatcher) settleResult(ctx context.Context, portal Portal, op *store.
 			return d.cannotLook(ctx, op, err)
 		}
 	}
-	outcomes := d.creditOutcomes(op, op.Transfers, credit, answer.Error)
+	outcomes := d.creditOutcomes(op.Transfers, credit, answer.Error)
 	missing := without(op.Transfers, credit)
 	if strangers := leftOver(results, credit); len(missing) > 0 && len(strangers) == len(missing) {
 		// As many entries came as are missing, and none of them is what was meant.
@@ -145,14 +145,16 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 	}
 	whole := map[int64]entry{}
 	seen := 0 // signs of life that are not outcomes yet
+	var largest int64
 	for id, e := range found {
 		if e.partial {
-			seen += e.signs()
+			seen += 1 + e.holds
+			largest = max(largest, e.largest)
 		} else {
 			whole[id] = e
 		}
 	}
-	if err := d.account(ctx, op, d.creditOutcomes(op, op.Transfers, whole, "")); err != nil {
+	if err := d.account(ctx, op, d.creditOutcomes(op.Transfers, whole, "")); err != nil {
 		return step{}, err
 	}
 	if len(op.Transfers) == 0 {
@@ -172,7 +174,7 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 	rest := settleAfter - quiet
 	if rest <= 0 {
 		// One very large file may go on being copied after the portal dropped its operation.
-		rest = copyTime(ctx, portal, op.Transfers) - quiet
+		rest = copyTime(ctx, portal, op.Transfers, largest) - quiet
 	}
 	if rest > 0 {
 		return step{wait: min(rest, max(d.o.PollEvery, quiet/2), 20*d.o.PollEvery)}, nil
@@ -180,12 +182,12 @@ func (d *Dispatcher) search(ctx context.Context, portal Portal, op *store.Operat
 	return d.conclude(ctx, portal, op, found, problem)
 }
 
-// copyTime is how long the portal may take for the largest of some files.
-func copyTime(ctx context.Context, portal Portal, transfers []store.Transfer) time.Duration {
+// copyTime is how long the portal may take for the largest of some files, or for one of that many
+// bytes in a folder.
+func copyTime(ctx context.Context, portal Portal, transfers []store.Transfer, largest int64) time.Duration {
 	const bytesPerSecond = 5 << 20 // slower storage than this would time out elsewhere
-	var largest int64
-	for _, t := range transfers {
-		if e, err := find(ctx, portal, t); err == nil {
+	for _, e := range findAll(ctx, portal, transfers) {
+		if e.err == nil {
 			largest = max(largest, e.size)
 		}
 	}
@@ -208,7 +210,7 @@ func (d *Dispatcher) cannotLook(ctx context.Context, op *store.Operation, err er
 // conclude settles an operation that is certainly over: what was found is done, and the rest
 // is skipped, retried or failed.
 func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Operation, found map[int64]entry, problem string) (step, error) {
-	outcomes := d.creditOutcomes(op, op.Transfers, found, problem)
+	outcomes := d.creditOutcomes(op.Transfers, found, problem)
 	missing := without(op.Transfers, found)
 	if len(missing) == 0 {
 		return d.settled(ctx, op, outcomes, problem)
@@ -221,28 +223,42 @@ func (d *Dispatcher) conclude(ctx context.Context, portal Portal, op *store.Oper
 		return d.cannotLook(ctx, op, err)
 	}
 	outcomes = append(outcomes, skipped...)
-	for _, t := range missing {
-		if slices.ContainsFunc(skipped, func(o store.Outcome) bool { return o.TransferID == t.ID }) {
-			continue
-		}
-		outcomes = append(outcomes, d.unaccounted(ctx, portal, t, op.Size, len(missing), problem))
+	rest := slices.DeleteFunc(slices.Clone(missing), func(t store.Transfer) bool {
+		return slices.ContainsFunc(skipped, func(o store.Outcome) bool { return o.TransferID == t.ID })
+	})
+	for i, e := range findAll(ctx, portal, rest) {
+		outcomes = append(outcomes, d.unaccounted(rest[i], e.gone(rest[i]), op.Size, len(missing), problem))
 	}
 	return d.settled(ctx, op, outcomes, problem)
 }
 
 // skippedOutcomes are the outcomes of transfers that DocSpace skipped because the destination
-// held their title: a skipped conflict leaves no trace but the missing entry.
+// held their title: a skipped conflict leaves no trace but the missing entry. A form and a plain
+// file may share a title, and folders of one title are merged.
 func skippedOutcomes(ctx context.Context, portal Portal, missing []store.Transfer) ([]store.Outcome, error) {
 	if missing[0].Conflict != event.Skip {
 		return nil, nil
 	}
-	titles, err := titlesIn(ctx, portal, missing[0])
+	held, err := titlesIn(ctx, portal, missing[0])
 	if err != nil {
 		return nil, err
 	}
 	var outcomes []store.Outcome
 	for _, t := range missing {
-		if titles[strings.ToLower(t.Title)] {
+		there := held[strings.ToLower(t.Title)]
+		if len(there) == 0 {
+			continue
+		}
+		var skipped bool
+		if t.Kind == event.Folder {
+			skipped, err = leftBehind(ctx, portal, t, there)
+		} else {
+			skipped, err = sameCategory(ctx, portal, t, there)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if skipped {
 			outcomes = append(outcomes, store.Outcome{TransferID: t.ID, State: event.Skipped, Attempted: true,
 				Reason: "the destination already holds an entry of this title"})
 		}
@@ -250,10 +266,46 @@ func skippedOutcomes(ctx context.Context, portal Portal, missing []store.Transfe
 	return outcomes, nil
 }
 
+// sameCategory reports whether a file clashes with one of those of its title.
+func sameCategory(ctx context.Context, portal Portal, t store.Transfer, there []entry) (bool, error) {
+	source, err := portal.File(ctx, t.EntryID)
+	switch {
+	case docspace.IsGone(err) || docspace.IsForbidden(err):
+		return true, nil // nobody can tell any more
+	case err != nil:
+		return false, err
+	}
+	return slices.ContainsFunc(there, func(e entry) bool { return e.form == source.IsForm }), nil
+}
+
+// leftBehind reports whether what a moved folder left where it was is just what the folder of its
+// title in the destination holds already. A copied folder is completed instead.
+func leftBehind(ctx context.Context, portal Portal, t store.Transfer, there []entry) (bool, error) {
+	if t.Action != event.Move {
+		return false, nil
+	}
+	c := comparer{portal: portal, conflict: event.Skip, until: farFuture, turns: make(chan struct{}, 8)}
+	source, err := c.source(ctx, t.EntryID)
+	if err != nil {
+		if docspace.IsGone(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	made, err := c.copy(ctx, there[0].id)
+	if err != nil {
+		return false, err
+	}
+	found, err := c.compare(ctx, source, made, there[0].id)
+	return err == nil && found.lacks == 0, err
+}
+
+var farFuture = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // unaccounted decides on a transfer of which nothing was found although its operation is
 // over. In a batch the cause is not known, so it is tried again in a smaller one; alone it is.
-func (d *Dispatcher) unaccounted(ctx context.Context, portal Portal, t store.Transfer, batch, missing int, problem string) store.Outcome {
-	if gone(ctx, portal, t) {
+func (d *Dispatcher) unaccounted(t store.Transfer, gone bool, batch, missing int, problem string) store.Outcome {
+	if gone {
 		return failedAsGone(t)
 	}
 	if problem == "" {
@@ -266,14 +318,14 @@ func (d *Dispatcher) unaccounted(ctx context.Context, portal Portal, t store.Tra
 }
 
 // creditOutcomes are the outcomes of transfers whose entries were found.
-func (d *Dispatcher) creditOutcomes(op *store.Operation, transfers []store.Transfer, credit map[int64]entry, problem string) []store.Outcome {
+func (d *Dispatcher) creditOutcomes(transfers []store.Transfer, credit map[int64]entry, problem string) []store.Outcome {
 	var outcomes []store.Outcome
 	for _, t := range transfers {
 		e, ok := credit[t.ID]
 		switch {
 		case !ok:
 		case e.partial:
-			outcomes = append(outcomes, d.incomplete(op, t, e, problem))
+			outcomes = append(outcomes, d.incomplete(t, e, problem))
 		default:
 			outcomes = append(outcomes, store.Outcome{
 				TransferID: t.ID, State: event.Done, Attempted: true, ResultID: e.id, ResultTitle: e.title, ResultVersion: e.version,

@@ -19,13 +19,18 @@ var replaced = regexp.MustCompile(`[\t*+:"<>?|\\/_\x{10000}-\x{10FFFF}]+`)
 // it ignores case, because DocSpace lower-cases extensions, the counter that DocSpace adds to
 // a copy whose title is taken, and what it makes of characters that older titles may have.
 func titleKey(kind event.Kind, title string) string {
-	name, extension := strings.TrimSpace(replaced.ReplaceAllString(strings.ToLower(title), "_")), ""
+	name, extension := exactKey(title), ""
 	if kind == event.File {
 		if i := strings.LastIndexByte(name, '.'); i >= 0 {
 			name, extension = name[:i], name[i:]
 		}
 	}
 	return counter.ReplaceAllString(name, "") + extension
+}
+
+// exactKey is equal for titles that are one to DocSpace, a counter included.
+func exactKey(title string) string {
+	return strings.TrimSpace(replaced.ReplaceAllString(strings.ToLower(title), "_"))
 }
 
 // batch chooses the transfers of one operation: none whose result could be mistaken for that of

@@ -100,6 +100,17 @@ func (c *Client) Ready(ctx context.Context) (wait time.Duration, ready bool) {
 	}
 }
 
+// Clock is how far the portal's clock is ahead of ours, within about a second. The first time it
+// may have to ask.
+func (c *Client) Clock(ctx context.Context) (time.Duration, error) {
+	if !c.clockKnown.Load() {
+		if _, err := c.Key(ctx); err != nil && !c.clockKnown.Load() {
+			return 0, err
+		}
+	}
+	return c.ClockOffset(), nil
+}
+
 // ClockOffset is how far the portal's clock is ahead of ours, within about a second, as its
 // answers' Date headers tell; 0 until there was one.
 func (c *Client) ClockOffset() time.Duration { return time.Duration(c.offset.Load()) }
@@ -108,5 +119,6 @@ func (c *Client) observeClock(date string) {
 	if at, err := http.ParseTime(date); err == nil {
 		// The header has whole seconds, cut off.
 		c.offset.Store(int64(time.Until(at.Add(500 * time.Millisecond))))
+		c.clockKnown.Store(true)
 	}
 }

@@ -144,3 +144,27 @@ func TestClockOffsetIsReadFromAnswers(t *testing.T) {
 		t.Errorf("the offset is %v, want about %v", c.ClockOffset(), ahead)
 	}
 }
+
+func TestClockAsksOnceWhenItIsNotKnown(t *testing.T) {
+	t.Parallel()
+	const ahead = -3 * time.Minute
+	var asked atomic.Int32
+	server := startPortal(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		found(w)
+	})
+	c, _ := newClient(t, server.URL)
+	for range 3 {
+		got, err := c.Clock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if off := got - ahead; off.Abs() > 5*time.Second {
+			t.Errorf("the portal's clock is %v ahead, want about %v", got, ahead)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the portal was asked %d times, want once", n)
+	}
+}

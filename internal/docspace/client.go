@@ -81,6 +81,8 @@ type Client struct {
 	trouble *atomic.Pointer[string] // what last spoke against sending more
 	offset  *atomic.Int64           // nanoseconds the portal's clock is ahead
 
+	clockKnown *atomic.Bool // whether offset has been learned
+
 	pace          *rate.Limiter
 	reads, writes slots
 
@@ -128,10 +130,12 @@ func New(o Options) (*Client, error) {
 		pause:     o.Pause,
 		trouble:   new(atomic.Pointer[string]),
 		offset:    new(atomic.Int64),
-		pace:      newPace(limits.RequestsPerMinute),
-		reads:     make(slots, concurrentReads),
-		writes:    make(slots, limits.ConcurrentWrites),
-		wait:      wait,
+
+		clockKnown: new(atomic.Bool),
+		pace:       newPace(limits.RequestsPerMinute),
+		reads:      make(slots, concurrentReads),
+		writes:     make(slots, limits.ConcurrentWrites),
+		wait:       wait,
 	}
 	if c.transport == nil {
 		c.own = newTransport(concurrentReads + limits.ConcurrentWrites)
@@ -197,7 +201,8 @@ type request struct {
 	method string
 	path   string // below the API's base, escaped
 	query  url.Values
-	body   any // marshalled as JSON; nil for none
+	body   any       // marshalled as JSON; nil for none
+	before time.Time // it is not sent later, unless zero
 }
 
 func (r request) isWrite() bool { return r.method != http.MethodGet }
@@ -289,6 +294,9 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, decode fun
 		return &UnansweredError{Call: r.call, Err: err}
 	}
 	defer done()
+	if !r.before.IsZero() && time.Now().After(r.before) {
+		return &UnansweredError{Call: r.call, Err: fmt.Errorf("its turn came too late: %w", context.DeadlineExceeded)}
+	}
 
 	start := time.Now()
 	code, err := c.exchange(ctx, r, key, body, decode)

@@ -112,6 +112,9 @@ type Batch struct {
 	Destination event.ID
 	// Conflict is required: DocSpace's own default, skip, drops entries without a word.
 	Conflict event.Conflict
+	// Before is when the call must have left, by our clock: waiting for its turn may take long, and
+	// meanwhile somebody else may have concluded that it never did. Zero: any time will do.
+	Before time.Time
 }
 
 // Operation is a copy or move at work on the portal.
@@ -296,7 +299,7 @@ func (c *Client) Start(ctx context.Context, b Batch) (Operation, error) {
 			return Operation{}, invalid(call, "id %d is empty", i)
 		}
 	}
-	return send(ctx, c, request{call: call, method: http.MethodPut, path: "files/fileops/" + call, body: body}, decodeStarted(b.Action))
+	return send(ctx, c, request{call: call, method: http.MethodPut, path: "files/fileops/" + call, body: body, before: b.Before}, decodeStarted(b.Action))
 }
 
 // Operation returns an operation's state, or ErrUnknownOperation. The first answer in which

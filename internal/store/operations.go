@@ -200,6 +200,16 @@ func (s *Store) MarkRunning(ctx context.Context, op *Operation, portalID string)
 	return nil
 }
 
+// StillSending reports whether nobody has taken over an operation that was claimed and not sent.
+func (s *Store) StillSending(ctx context.Context, op *Operation) (bool, error) {
+	found, err := queryColumn[int64](ctx, s.write, `SELECT id FROM operations WHERE id = $1 AND state = 'sending' AND seen_at = $2`,
+		op.ID, millis(op.SeenAt))
+	if err != nil {
+		return false, fmt.Errorf("look at operation %d again: %w", op.ID, err)
+	}
+	return len(found) > 0, nil
+}
+
 // MarkSeen stores that more entries of an operation were seen in the destination than ever
 // before.
 func (s *Store) MarkSeen(ctx context.Context, op *Operation, seen int) error {

@@ -227,18 +227,23 @@ type Outcome struct {
 	Reason      string
 	ResultID    event.ID
 	ResultTitle string
-	// ResultVersion tells one overwriting of a file from the next.
+	// ResultVersion tells one overwriting of a file from the next. Of a folder that was copied in
+	// part it is how many entries the copy has.
 	ResultVersion int
 
 	Unsent        bool          // this operation did certainly nothing: the portal refused the call
 	Attempted     bool          // counts as one of the transfer's attempts
+	Progress      bool          // makes up for the attempts before
 	NextAttemptIn time.Duration // with event.Queued: how long to wait
 	MaxBatch      int           // with event.Queued: the size of the next batch; 0 lifts the limit
 }
 
 // saveOutcome stores one outcome of a transfer that the operation is sending.
 func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Outcome, now time.Time) error {
-	var attempt, failing, ended, next int64
+	var attempt, progress, failing, ended, next int64
+	if o.Progress {
+		progress = 1
+	}
 	if o.Attempted {
 		attempt = 1
 		if o.State == event.Queued {
@@ -259,12 +264,13 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = $2,
 			result_id = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_id ELSE $3 END,
 			result_title = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_title ELSE $4 END,
-			result_version = $5, attempts = attempts + $6, next_attempt_at = $7, max_batch = $8, ended_at = $9,
-			failing_since = CASE WHEN failing_since = 0 THEN $10 ELSE failing_since END,
+			result_version = CASE WHEN $3 = '' AND $1 = 'queued' THEN result_version ELSE $5 END,
+			attempts = CASE WHEN $14 = 1 THEN 0 ELSE attempts + $6 END, next_attempt_at = $7, max_batch = $8, ended_at = $9,
+			failing_since = CASE WHEN $14 = 1 THEN 0 WHEN failing_since = 0 THEN $10 ELSE failing_since END,
 			sent_at = CASE WHEN sent_at = $11 THEN 0 ELSE sent_at END
 		WHERE id = $12 AND operation_id = $13 AND state = 'sending'`,
 		string(o.State), o.Reason, string(o.ResultID), o.ResultTitle, o.ResultVersion, attempt, next, o.MaxBatch, ended,
-		failing, firstSent, o.TransferID, op.ID)
+		failing, firstSent, o.TransferID, op.ID, progress)
 	if err != nil {
 		return fmt.Errorf("store outcome of transfer %d: %w", o.TransferID, err)
 	}
