@@ -55,8 +55,11 @@ func TestServe(t *testing.T) {
 			t.Errorf("HEAD %s: %d %s", path, code, body)
 		}
 	}
-	if _, body := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); !strings.Contains(body, "rules: ok, 1 rule") {
+	if _, body := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); body != "database: ok\nrules: ok\n" {
 		t.Errorf("readyz: %s", body)
+	}
+	if _, body := request(t, http.MethodGet, "http://"+g.admin+"/readyz", nil, nil); !strings.Contains(body, "rules: ok, 1 rule") {
+		t.Errorf("readyz on the admin listener: %s", body)
 	}
 
 	portal.AddWebhook(portalsim.Webhook{
@@ -184,7 +187,7 @@ func TestServeGoesOnAfterAKill(t *testing.T) {
 	if len(events.Events) != 1 || events.Events[0].Title != "x.pdf" {
 		t.Errorf("events after the restart: %+v", events)
 	}
-	if _, ready := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); !strings.Contains(ready, "the file has errors") || !strings.Contains(ready, "last good version") {
+	if _, ready := request(t, http.MethodGet, "http://"+g.admin+"/readyz", nil, nil); !strings.Contains(ready, "the file has errors") || !strings.Contains(ready, "last good version") {
 		t.Errorf("readyz: %s", ready)
 	}
 	g.stop(t, os.Interrupt)

@@ -54,6 +54,7 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 		Store:  s,
 		Reload: func(context.Context) error { return nil },
 		Rules:  func() RulesStatus { return RulesStatus{Path: "rules.yaml", Hash: "abc", LoadedAt: start, Rules: 3} },
+		Ready:  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "database: ok\n") },
 		Explain: func(_ context.Context, portal string, ev event.Event) (explain.Explanation, error) {
 			return explain.Explanation{Portal: portal, EntryID: string(ev.Entry.ID), Rules: []explain.Verdict{}}, nil
 		},
@@ -180,6 +181,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 		"Store":    func(o *Options) { o.Store = nil },
 		"Reload":   func(o *Options) { o.Reload = nil },
 		"Rules":    func(o *Options) { o.Rules = nil },
+		"Ready":    func(o *Options) { o.Ready = nil },
 		"Explain":  func(o *Options) { o.Explain = nil },
 		"Gatherer": func(o *Options) { o.Gatherer = nil },
 	} {

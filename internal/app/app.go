@@ -210,6 +210,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
 		Rules:    a.rulesStatus,
+		Ready:    a.readiness(true),
 		Explain:  a.explain,
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
@@ -232,7 +233,7 @@ func (a *App) publicHandler() http.Handler {
 	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	}).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/readyz", a.ready).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/readyz", a.readiness(false)).Methods(http.MethodGet, http.MethodHead)
 	return r
 }
 
