@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -45,7 +47,15 @@ rules file that cannot be read.`,
 			o.Rules, o.AllowUnsigned = rules.path, rules.allowUnsigned
 			o.Retention = time.Duration(retention)
 			o.Logger = newLogger(env.stderr, level.value, format.value)
-			return serve(cmd.Context(), o)
+			if problems := o.Check(); len(problems) > 0 {
+				return unreadable(byFlag(cmd, env, problems))
+			}
+			err := serve(cmd.Context(), o)
+			var problems app.OptionErrors
+			if errors.As(err, &problems) {
+				err = findings(byFlag(cmd, env, problems))
+			}
+			return err
 		},
 	}
 	rules.add(cmd)
@@ -101,6 +111,21 @@ func serve(ctx context.Context, o app.Options) error {
 	close(ended)
 	<-reloads
 	return findings(err)
+}
+
+// optionFlags are the flags that options of the gateway come from.
+var optionFlags = map[string]string{
+	"Rules": "rules", "Listen": "listen", "TLSCert": "tls-cert", "TLSKey": "tls-key",
+	"AdminListen": "admin-listen", "Database": "database",
+}
+
+// byFlag names what will not do as it was written: by the flag or its variable.
+func byFlag(cmd *cobra.Command, env environment, problems app.OptionErrors) error {
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = fmt.Errorf("%s: %w", writtenAs(cmd.Flags().Lookup(optionFlags[p.Option]), env), p.Err)
+	}
+	return errors.Join(errs...)
 }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {

@@ -136,11 +136,11 @@ func TestServe(t *testing.T) {
 	}
 	// Nor take an address that is in use.
 	if code, stderr := finish(t, serveCommand(dir, variables, "--database", "sqlite://other.db", "--listen", g.listen)); code != 1 ||
-		!strings.Contains(stderr, "listen for webhooks: listen tcp "+g.listen+": bind: address already in use") {
+		!strings.Contains(stderr, "--listen: listen for webhooks: listen tcp "+g.listen+": bind: address already in use") {
 		t.Errorf("address in use: exit status %d\n%s", code, stderr)
 	}
 	if code, stderr := finish(t, serveCommand(dir, variables, "--database", "sqlite://other.db", "--admin-listen", g.admin)); code != 1 ||
-		!strings.Contains(stderr, "listen for administrators: ") {
+		!strings.Contains(stderr, "--admin-listen: listen for administrators: ") {
 		t.Errorf("admin address in use: exit status %d\n%s", code, stderr)
 	}
 
