@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
@@ -47,6 +48,7 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 		}
 	}
 	a.current.Store(v)
+	a.warnOfForgery(next)
 	if old != nil {
 		for name, p := range old.portals {
 			if kept := v.portals[name]; kept == nil || kept.client != p.client {
@@ -56,6 +58,21 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 		a.routing.Forget()
 	}
 	return nil
+}
+
+// warnOfForgery names the portals whose deliveries are not signed, at every start and reload: whoever
+// allowed that for a trial may have forgotten.
+func (a *App) warnOfForgery(c *config.Config) {
+	var unsigned []string
+	for _, p := range c.Portals {
+		if len(p.WebhookSecrets) == 0 {
+			unsigned = append(unsigned, p.Name)
+		}
+	}
+	slices.Sort(unsigned)
+	if len(unsigned) > 0 {
+		a.log.Warn("anybody can forge deliveries of portals without a webhook secret", "portals", strings.Join(unsigned, " "))
+	}
 }
 
 func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
