@@ -65,7 +65,7 @@ rules file that cannot be read.`,
 	f.StringVar(&o.TLSKey, "tls-key", "", "key `file` of the certificate")
 	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:3001", "`address` of the admin listener")
 	f.StringVar(&o.AdminToken, "admin-token", "", "bearer `token` of the admin listener; required when it is not on loopback; the variable keeps it out of the process list")
-	f.StringVar(&o.Database, "database", "sqlite://docspace-router.db", "the database, as sqlite://`FILE`; the file is made when it is missing, its folder is not")
+	f.StringVar(&o.Database, "database", "sqlite://docspace-router.db", "the database `URL`: sqlite://FILE, whose file is made when it is missing, its folder not; or postgres://USER:PASSWORD@HOST/NAME, better in the variable, which keeps the password out of the process list")
 	f.Var(&retention, "retention", "how long decided events and ended transfers are kept")
 	f.Var(&level, "log-level", "what is logged")
 	f.Var(&format, "log-format", "how it is logged, on standard error")
