@@ -41,7 +41,7 @@ type RulesStatus struct {
 	Hash     string    `json:"hash" doc:"SHA-256 of the version in use"`
 	LoadedAt time.Time `json:"loaded_at" doc:"when the version in use was loaded"`
 	Rules    int       `json:"rules" doc:"rules in the version in use"`
-	LastGood bool      `json:"last_good" doc:"whether the version in use comes from the database because the file was bad at the start"`
+	LastGood bool      `json:"last_good" doc:"whether the last good version is in use because the file has errors"`
 	Errors   []string  `json:"errors,omitempty" doc:"what is wrong with the file as it is now; empty when the version in use is that of the file"`
 }
 

@@ -16,7 +16,8 @@ func (a *App) rulesStatus() admin.RulesStatus {
 	s := a.live.Status()
 	out := admin.RulesStatus{
 		Path: a.o.Rules, Hash: s.Hash, LoadedAt: s.LoadedAt, Rules: a.current.Load().config.Rules.Len(),
-		LastGood: s.FromLastGood,
+		// A directory's files with errors are what Errors names; the others are in use as they are.
+		LastGood: s.FromLastGood || s.LastError != nil && !s.Partly,
 	}
 	if s.LastError != nil {
 		out.Errors = strings.Split(s.LastError.Error(), "\n")

@@ -65,6 +65,9 @@ func TestABadRulesFileChangesNothing(t *testing.T) {
 			}
 			w.portal.Upload(w.room, "after.pdf", 1, w.client)
 			w.wantTitles(w.dest, "before.pdf", "after.pdf")
+			if s := w.status(); !s.Rules.LastGood {
+				t.Errorf("/status says %+v, /readyz that the last good version is in use", s.Rules)
+			}
 			if ready := w.ready(); !strings.Contains(ready, "rules: the file has errors; the last good version is in use, 1 rule") {
 				t.Errorf("/readyz says %q", ready)
 			}
