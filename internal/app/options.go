@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -117,7 +118,7 @@ func (o *Options) certificate() (tls.Certificate, error) {
 func checkAddress(address, example string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err == nil && port != "" {
-		if _, err = net.LookupPort("tcp", port); err == nil {
+		if _, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port); err == nil {
 			return nil
 		}
 	}
