@@ -1,4 +1,5 @@
-# docker build --build-arg VERSION=$(git describe --tags --always) -t docspace-router .
+# docker build --build-arg VERSION=$(git describe --tags --always) \
+#   --build-arg COMMIT=$(git rev-parse HEAD) -t docspace-router .
 
 # The build runs on the builder's own platform and cross-compiles: there is no C in it.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
@@ -7,12 +8,13 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG VERSION=dev
+ARG COMMIT=
 ARG TARGETOS
 ARG TARGETARCH
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/docspace-router ./cmd/docspace-router \
+    go build -trimpath -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT" -o /out/docspace-router ./cmd/docspace-router \
     && mkdir /out/data
 
 # Static: no shell, no package manager; certificates, time zones and a user.

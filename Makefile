@@ -1,6 +1,7 @@
 # Needs Go and make, nothing else; the race detector also needs a C compiler.
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
 TESTFLAGS ?=
 BENCHTIME ?= 1s
 FUZZTIME  ?= 5s
@@ -64,7 +65,7 @@ chaos: ## ROUNDS rounds of kills and faults against a simulated portal, each che
 
 .PHONY: build
 build: ## build a static binary, bin/docspace-router
-	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/docspace-router ./cmd/docspace-router
+	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/docspace-router ./cmd/docspace-router
 
 .PHONY: check
 check: format vet lint race tidy ## what CI checks, the quick part: no fuzzing, no demo

@@ -46,6 +46,16 @@ func fromEnvironment(cmd *cobra.Command, env environment) error {
 	return unreadable(errors.Join(errs...))
 }
 
+// writtenAs names what gave a flag its value: itself, or the variable that stood in for it.
+func writtenAs(f *pflag.Flag, env environment) string {
+	if names := f.Annotations[variableOf]; !f.Changed && len(names) > 0 {
+		if value, _ := env.lookup(names[0]); value != "" {
+			return "variable " + names[0]
+		}
+	}
+	return "--" + f.Name
+}
+
 // badValue says what a flag takes where the flag's own error does not.
 func badValue(f *pflag.Flag, value string, err error) error {
 	if f.Value.Type() == "bool" {

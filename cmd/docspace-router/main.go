@@ -120,6 +120,7 @@ Start with demo, which needs nothing but this program. Then write a rules file, 
 it with check and test, and serve.
 
 Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
+		Version:       buildVersion(), // makes --version a flag
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noCommand,
@@ -131,6 +132,7 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 			return &statusError{code: exitUsage}
 		},
 	}
+	root.SetVersionTemplate(versionText())
 	root.SetArgs(env.args)
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -45,7 +47,15 @@ rules file that cannot be read.`,
 			o.Rules, o.AllowUnsigned = rules.path, rules.allowUnsigned
 			o.Retention = time.Duration(retention)
 			o.Logger = newLogger(env.stderr, level.value, format.value)
-			return serve(cmd.Context(), o)
+			if problems := o.Check(); len(problems) > 0 {
+				return unreadable(byFlag(cmd, env, problems))
+			}
+			err := serve(cmd.Context(), o)
+			var problems app.OptionErrors
+			if errors.As(err, &problems) {
+				err = findings(byFlag(cmd, env, problems))
+			}
+			return err
 		},
 	}
 	rules.add(cmd)
@@ -55,7 +65,7 @@ rules file that cannot be read.`,
 	f.StringVar(&o.TLSKey, "tls-key", "", "key `file` of the certificate")
 	f.StringVar(&o.AdminListen, "admin-listen", "127.0.0.1:3001", "`address` of the admin listener")
 	f.StringVar(&o.AdminToken, "admin-token", "", "bearer `token` of the admin listener; required when it is not on loopback; the variable keeps it out of the process list")
-	f.StringVar(&o.Database, "database", "sqlite://docspace-router.db", "the database, as sqlite://`FILE`; the file is made when it is missing, its folder is not")
+	f.StringVar(&o.Database, "database", "sqlite://docspace-router.db", "the database `URL`: sqlite://FILE, whose file is made when it is missing, its folder not; or postgres://USER:PASSWORD@HOST/NAME, better in the variable, which keeps the password out of the process list")
 	f.Var(&retention, "retention", "how long decided events and ended transfers are kept")
 	f.Var(&level, "log-level", "what is logged")
 	f.Var(&format, "log-format", "how it is logged, on standard error")
@@ -101,6 +111,21 @@ func serve(ctx context.Context, o app.Options) error {
 	close(ended)
 	<-reloads
 	return findings(err)
+}
+
+// optionFlags are the flags that options of the gateway come from.
+var optionFlags = map[string]string{
+	"Rules": "rules", "Listen": "listen", "TLSCert": "tls-cert", "TLSKey": "tls-key",
+	"AdminListen": "admin-listen", "Database": "database",
+}
+
+// byFlag names what will not do as it was written: by the flag or its variable.
+func byFlag(cmd *cobra.Command, env environment, problems app.OptionErrors) error {
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = fmt.Errorf("%s: %w", writtenAs(cmd.Flags().Lookup(optionFlags[p.Option]), env), p.Err)
+	}
+	return errors.Join(errs...)
 }
 
 func newLogger(w io.Writer, level, format string) *slog.Logger {

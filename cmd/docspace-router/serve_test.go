@@ -55,8 +55,11 @@ func TestServe(t *testing.T) {
 			t.Errorf("HEAD %s: %d %s", path, code, body)
 		}
 	}
-	if _, body := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); !strings.Contains(body, "rules: ok, 1 rule") {
+	if _, body := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); body != "database: ok\nrules: ok\n" {
 		t.Errorf("readyz: %s", body)
+	}
+	if _, body := request(t, http.MethodGet, "http://"+g.admin+"/readyz", nil, nil); !strings.Contains(body, "rules: ok, 1 rule") {
+		t.Errorf("readyz on the admin listener: %s", body)
 	}
 
 	portal.AddWebhook(portalsim.Webhook{
@@ -133,11 +136,11 @@ func TestServe(t *testing.T) {
 	}
 	// Nor take an address that is in use.
 	if code, stderr := finish(t, serveCommand(dir, variables, "--database", "sqlite://other.db", "--listen", g.listen)); code != 1 ||
-		!strings.Contains(stderr, "listen for webhooks: listen tcp "+g.listen+": bind: address already in use") {
+		!strings.Contains(stderr, "--listen: listen for webhooks: listen tcp "+g.listen+": bind: address already in use") {
 		t.Errorf("address in use: exit status %d\n%s", code, stderr)
 	}
 	if code, stderr := finish(t, serveCommand(dir, variables, "--database", "sqlite://other.db", "--admin-listen", g.admin)); code != 1 ||
-		!strings.Contains(stderr, "listen for administrators: ") {
+		!strings.Contains(stderr, "--admin-listen: listen for administrators: ") {
 		t.Errorf("admin address in use: exit status %d\n%s", code, stderr)
 	}
 
@@ -184,7 +187,7 @@ func TestServeGoesOnAfterAKill(t *testing.T) {
 	if len(events.Events) != 1 || events.Events[0].Title != "x.pdf" {
 		t.Errorf("events after the restart: %+v", events)
 	}
-	if _, ready := request(t, http.MethodGet, "http://"+g.listen+"/readyz", nil, nil); !strings.Contains(ready, "the file has errors") || !strings.Contains(ready, "last good version") {
+	if _, ready := request(t, http.MethodGet, "http://"+g.admin+"/readyz", nil, nil); !strings.Contains(ready, "the file has errors") || !strings.Contains(ready, "last good version") {
 		t.Errorf("readyz: %s", ready)
 	}
 	g.stop(t, os.Interrupt)

@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker in a release build.
-var version string
+// version and commit are set by the linker in a release build: a build from an archive or inside
+// a container knows no repository.
+var version, commit string
 
 func buildVersion() string {
 	if version != "" {
@@ -22,6 +23,9 @@ func buildVersion() string {
 }
 
 func buildCommit() string {
+	if commit != "" {
+		return commit
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
@@ -32,14 +36,18 @@ func buildCommit() string {
 	return "unknown"
 }
 
+func versionText() string {
+	return fmt.Sprintf("docspace-router %s\ncommit %s\n%s %s/%s\n",
+		buildVersion(), buildCommit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion(env environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Prints version, commit and Go version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(env.stdout, "docspace-router %s\ncommit %s\n%s %s/%s\n",
-				buildVersion(), buildCommit(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(env.stdout, versionText())
 			return err
 		},
 	}

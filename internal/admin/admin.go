@@ -20,11 +20,12 @@ import (
 	"docspace-router/internal/store"
 )
 
-// Options configures the admin listener. Store, Reload, Rules, Explain and Gatherer are required.
+// Options configures the admin listener. Store, Reload, Rules, Ready, Explain and Gatherer are required.
 type Options struct {
 	Store  *store.Store
 	Reload func(ctx context.Context) error // loads the rules file; the error names every problem
 	Rules  func() RulesStatus
+	Ready  http.HandlerFunc // says in detail what the gateway needs and whether it has it
 	// Explain says what the rules in use make of an event of a portal; an empty name means the
 	// only portal. It asks the portal for what the rules need. The error is ErrUnknownPortal
 	// when there is no such portal, and else the portal's.
@@ -40,7 +41,7 @@ type RulesStatus struct {
 	Hash     string    `json:"hash" doc:"SHA-256 of the version in use"`
 	LoadedAt time.Time `json:"loaded_at" doc:"when the version in use was loaded"`
 	Rules    int       `json:"rules" doc:"rules in the version in use"`
-	LastGood bool      `json:"last_good" doc:"whether the version in use comes from the database because the file was bad at the start"`
+	LastGood bool      `json:"last_good" doc:"whether the last good version is in use because the file has errors"`
 	Errors   []string  `json:"errors,omitempty" doc:"what is wrong with the file as it is now; empty when the version in use is that of the file"`
 }
 
@@ -48,12 +49,13 @@ type api struct{ Options }
 
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
-	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Explain == nil || o.Gatherer == nil {
-		return nil, errors.New("admin: Store, Reload, Rules, Explain and Gatherer are required")
+	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain and Gatherer are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()
 	r.Handle("/metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	r.HandleFunc("/readyz", o.Ready).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/-/reload", a.reload).Methods(http.MethodPost)
 	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	r.HandleFunc("/debug/pprof/profile", pprof.Profile)

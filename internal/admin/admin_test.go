@@ -54,6 +54,7 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 		Store:  s,
 		Reload: func(context.Context) error { return nil },
 		Rules:  func() RulesStatus { return RulesStatus{Path: "rules.yaml", Hash: "abc", LoadedAt: start, Rules: 3} },
+		Ready:  func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "database: ok\n") },
 		Explain: func(_ context.Context, portal string, ev event.Event) (explain.Explanation, error) {
 			return explain.Explanation{Portal: portal, EntryID: string(ev.Entry.ID), Rules: []explain.Verdict{}}, nil
 		},
@@ -180,6 +181,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 		"Store":    func(o *Options) { o.Store = nil },
 		"Reload":   func(o *Options) { o.Reload = nil },
 		"Rules":    func(o *Options) { o.Rules = nil },
+		"Ready":    func(o *Options) { o.Ready = nil },
 		"Explain":  func(o *Options) { o.Explain = nil },
 		"Gatherer": func(o *Options) { o.Gatherer = nil },
 	} {
@@ -325,6 +327,7 @@ func TestBadParametersAreProblems(t *testing.T) {
 		"events?limit=0", "events?limit=1001", "events?limit=many", "events?limit=-1",
 		"events?cursor=x", "events?cursor=0", "events?cursor=-5", "events?cursor=99999999999999999999",
 		"events?state=queued", "events?state=Routed", "events?since=yesterday", "events?since=2026-03-02",
+		"events?State=routed", "events?operation=1", "transfers?Limit=5",
 		"transfers?state=pending", "transfers?limit=0", "transfers?cursor=1.5",
 	} {
 		t.Run(query, func(t *testing.T) {
@@ -343,6 +346,35 @@ func TestBadParametersAreProblems(t *testing.T) {
 				t.Errorf("answer %+v", p)
 			}
 		})
+	}
+}
+
+func TestBadParametersAreNamed(t *testing.T) {
+	t.Parallel()
+	l := serve(t)
+	type detail struct {
+		Location string `json:"location"`
+		Message  string `json:"message"`
+	}
+	const known = "want one of cursor, limit, portal, rule, since, state"
+	for query, want := range map[string][]detail{
+		"transfers?State=done&portl=acme": {
+			{"query.State", `unknown parameter "State": ` + known}, {"query.portl", `unknown parameter "portl": ` + known},
+		},
+		"events?since=2026-01-01": {
+			{"query.since", "invalid value: want a time as RFC 3339 writes it, such as 2026-01-01T00:00:00Z"},
+		},
+	} {
+		p := l.do(http.MethodGet, "/api/v1/"+query)
+		var problem struct {
+			Errors []detail `json:"errors"`
+		}
+		if err := json.Unmarshal([]byte(p.Text), &problem); err != nil {
+			t.Fatalf("%s: %+v: %v", query, p, err)
+		}
+		if diff := cmp.Diff(want, problem.Errors); p.Code != http.StatusUnprocessableEntity || diff != "" {
+			t.Errorf("%s: status %d (-want +got):\n%s", query, p.Code, diff)
+		}
 	}
 }
 

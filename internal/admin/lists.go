@@ -2,7 +2,12 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -13,15 +18,52 @@ import (
 
 // Page is what the lists' queries have in common.
 type Page struct {
-	Portal string    `query:"portal" doc:"only this portal"`
-	Rule   string    `query:"rule" doc:"only what this rule caused"`
-	Since  time.Time `query:"since" doc:"only what was received at this time or later (RFC 3339)"`
-	Cursor string    `query:"cursor" doc:"the next_cursor of the page before"`
-	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"entries per page"`
+	Portal string `query:"portal" doc:"only this portal"`
+	Rule   string `query:"rule" doc:"only what this rule caused"`
+	Since  since  `query:"since" doc:"only what was received at this time or later (RFC 3339)"`
+	Cursor string `query:"cursor" doc:"the next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"entries per page"`
+}
+
+// since is a time whose error says how to write one.
+type since struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *since) UnmarshalText(text []byte) (err error) {
+	if s.Time, err = time.Parse(time.RFC3339, string(text)); err != nil {
+		return errors.New("want a time as RFC 3339 writes it, such as 2026-01-01T00:00:00Z")
+	}
+	return nil
+}
+
+// Schema implements huma.SchemaProvider.
+func (since) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-01-01T00:00:00Z"}}
+}
+
+// Resolve implements huma.Resolver. It refuses parameters that the list does not know: a misspelt
+// filter would let everything through.
+func (p *Page) Resolve(ctx huma.Context) []error {
+	var known []string
+	for _, parameter := range ctx.Operation().Parameters {
+		known = append(known, parameter.Name)
+	}
+	slices.Sort(known)
+	var errs []error
+	asked := ctx.URL()
+	for _, name := range slices.Sorted(maps.Keys(asked.Query())) {
+		if !slices.Contains(known, name) {
+			errs = append(errs, &huma.ErrorDetail{
+				Location: "query." + name, Value: asked.Query().Get(name),
+				Message: fmt.Sprintf("unknown parameter %q: want one of %s", name, strings.Join(known, ", ")),
+			})
+		}
+	}
+	return errs
 }
 
 func (p Page) filter(state string) (store.Filter, error) {
-	f := store.Filter{State: state, Portal: p.Portal, Rule: p.Rule, Since: p.Since, Limit: p.Limit}
+	f := store.Filter{State: state, Portal: p.Portal, Rule: p.Rule, Since: p.Since.Time, Limit: p.Limit}
 	if p.Cursor != "" {
 		before, err := strconv.ParseInt(p.Cursor, 10, 64)
 		if err != nil || before < 1 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,38 +24,6 @@ import (
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
 )
-
-// Options configures the gateway. Rules, Listen, AdminListen and Database are required.
-type Options struct {
-	Rules         string // path of the rules file
-	Listen        string // address of the webhook endpoint, such as ":3000"
-	AdminListen   string // address of the admin listener
-	AdminToken    string // required for an AdminListen that is not loopback
-	Database      string // sqlite://FILE or postgres://…
-	Retention     time.Duration
-	AllowUnsigned bool
-	TLSCert       string // certificate and key files of the webhook endpoint; empty: plain HTTP
-	TLSKey        string
-	LookupEnv     func(string) (string, bool)
-	Version       string
-	StopWithin    time.Duration // how long running calls may take to end at a stop; default 20 s
-	Logger        *slog.Logger
-
-	// Pace holds the waiting times of the parts; zero fields mean their defaults. Tests and
-	// the demo shorten them.
-	Pace Pace
-}
-
-// Pace is how fast the parts of the gateway work.
-type Pace struct {
-	Reload      time.Duration // how often the rules file's content is checked
-	PortalPause time.Duration // how long a portal that is down is left alone
-	Poll        time.Duration // how often a running operation is looked at
-	SettleAfter time.Duration // how long a lost operation, or folder, may go on unseen
-	RetryFirst  time.Duration // the first retry of a transfer or a look-up
-	Sweep       time.Duration // how often lanes with due work are looked for
-	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
-}
 
 // App is the gateway. It runs once.
 type App struct {
@@ -80,9 +49,10 @@ type App struct {
 // file is bad and no good version of it is known, when the database cannot be opened, or when
 // an address is taken.
 func New(ctx context.Context, o Options) (app *App, err error) {
-	if err := o.check(); err != nil {
-		return nil, err
+	if problems := o.Check(); len(problems) > 0 {
+		return nil, problems
 	}
+	o.setDefaults()
 	a := &App{o: o, log: o.Logger.With("component", "app"), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -114,44 +84,12 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	}
 	var listen net.ListenConfig
 	if a.publicAt, err = listen.Listen(ctx, "tcp", o.Listen); err != nil {
-		return nil, fmt.Errorf("listen for webhooks: %w", err)
+		return nil, OptionErrors{{"Listen", fmt.Errorf("listen for webhooks: %w", err)}}
 	}
 	if a.adminAt, err = listen.Listen(ctx, "tcp", o.AdminListen); err != nil {
-		return nil, fmt.Errorf("listen for administrators: %w", err)
+		return nil, OptionErrors{{"AdminListen", fmt.Errorf("listen for administrators: %w", err)}}
 	}
 	return a, nil
-}
-
-func (o *Options) check() error {
-	if o.Rules == "" || o.Listen == "" || o.AdminListen == "" || o.Database == "" {
-		return errors.New("app: Rules, Listen, AdminListen and Database are required")
-	}
-	if (o.TLSCert == "") != (o.TLSKey == "") {
-		return errors.New("a TLS certificate needs its key, and a key its certificate")
-	}
-	if o.AdminToken == "" && !isLoopback(o.AdminListen) {
-		return fmt.Errorf("the admin listener on %s could be reached from other machines: give it a token, or listen on 127.0.0.1", o.AdminListen)
-	}
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	if o.StopWithin == 0 {
-		o.StopWithin = 20 * time.Second
-	}
-	if o.Retention == 0 {
-		o.Retention = 30 * 24 * time.Hour
-	}
-	return nil
-}
-
-// isLoopback reports whether nobody but this machine can reach an address to listen on.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // build makes the parts of an event's way, joined by the job queue.
@@ -210,6 +148,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
 		Rules:    a.rulesStatus,
+		Ready:    a.readiness(true),
 		Explain:  a.explain,
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
@@ -219,6 +158,14 @@ func (a *App) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.public = newServer(a.publicHandler(), a.o.Logger)
+	if a.o.TLSCert != "" {
+		// Read before anything is promised, and not again when it serves.
+		certificate, err := a.o.certificate()
+		if err != nil {
+			return OptionErrors{{"TLSCert", err}}
+		}
+		a.public.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	}
 	a.admin = newServer(adminHandler, a.o.Logger)
 	a.admin.WriteTimeout = 0 // profiles take as long as they are asked for
 	return nil
@@ -232,7 +179,7 @@ func (a *App) publicHandler() http.Handler {
 	r.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	}).Methods(http.MethodGet, http.MethodHead)
-	r.HandleFunc("/readyz", a.ready).Methods(http.MethodGet, http.MethodHead)
+	r.HandleFunc("/readyz", a.readiness(false)).Methods(http.MethodGet, http.MethodHead)
 	return r
 }
 
@@ -326,7 +273,7 @@ func (a *App) Run(ctx context.Context) error {
 
 func (a *App) servePublic() error {
 	if a.o.TLSCert != "" {
-		return a.public.ServeTLS(a.publicAt, a.o.TLSCert, a.o.TLSKey)
+		return a.public.ServeTLS(a.publicAt, "", "")
 	}
 	return a.public.Serve(a.publicAt)
 }

@@ -65,7 +65,7 @@ func newJobs(ctx context.Context, s *store.Store, deadAfter time.Duration, logge
 }
 
 func (j *jobs) open(ctx context.Context, driver riverdriver.Driver[*sql.Tx]) error {
-	quiet := slog.New(atLeast{slog.LevelWarn, j.log.Handler()})
+	quiet := slog.New(atLeast{slog.LevelWarn, withoutRepeats(j.log.Handler())})
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet})
 	if err != nil {
 		return err

@@ -65,8 +65,14 @@ func TestABadRulesFileChangesNothing(t *testing.T) {
 			}
 			w.portal.Upload(w.room, "after.pdf", 1, w.client)
 			w.wantTitles(w.dest, "before.pdf", "after.pdf")
+			if s := w.status(); !s.Rules.LastGood {
+				t.Errorf("/status says %+v, /readyz that the last good version is in use", s.Rules)
+			}
 			if ready := w.ready(); !strings.Contains(ready, "rules: the file has errors; the last good version is in use, 1 rule") {
 				t.Errorf("/readyz says %q", ready)
+			}
+			if ready, want := w.readyAt(w.gateway.Addr()), "database: ok\nrules: the file has errors\n"; ready != want {
+				t.Errorf("/readyz tells strangers %q, want %q", ready, want)
 			}
 
 			// A restart amid the bad file still routes, by the version kept in the database.
@@ -122,9 +128,15 @@ func (w *world) postReload() (int, string) {
 	return resp.StatusCode, string(raw)
 }
 
+// ready is what administrators are told.
 func (w *world) ready() string {
 	w.t.Helper()
-	resp, err := http.Get("http://" + w.gateway.Addr() + "/readyz")
+	return w.readyAt(w.gateway.AdminAddr())
+}
+
+func (w *world) readyAt(address string) string {
+	w.t.Helper()
+	resp, err := http.Get("http://" + address + "/readyz")
 	if err != nil {
 		w.t.Fatal(err)
 	}

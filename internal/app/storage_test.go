@@ -88,6 +88,42 @@ func TestStorageFaults(t *testing.T) {
 	}
 }
 
+// TestStrangersLearnNothingOfTheDatabase asks both listeners whether the gateway is ready while
+// another process has the database locked.
+func TestStrangersLearnNothingOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	if server != nil {
+		t.Skip("about a database that is locked, which PostgreSQL is not")
+	}
+	w := newWorld(t, portalsim.Options{})
+	w.writeRules(rule("uploads", w.room, w.dest))
+	w.start()
+	w.portal.Upload(w.room, "before.pdf", 1, w.client)
+	w.wantTitles(w.dest, "before.pdf")
+	other, err := sql.Open("sqlite", filepath.Join(w.dir, "router.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	tx, err := other.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+
+	// The database waits longer for a lock than a probe for its answer.
+	if public, want := w.readyAt(w.gateway.Addr()), "database: failed\nrules: ok\n"; public != want {
+		t.Errorf("/readyz tells strangers %q, want %q", public, want)
+	}
+	const why = "database: failed: begin: "
+	if ready := w.ready(); !strings.HasPrefix(ready, why) {
+		t.Errorf("/readyz tells administrators %q, want %q and why", ready, why)
+	}
+	if log := w.logs.String(); !strings.Contains(log, `level=ERROR msg="not ready" component=app database="begin: `) {
+		t.Error("the log does not say why")
+	}
+}
+
 // TestPostgreSQLRestarts ends the server under a running gateway, at once and without a word to
 // its clients. DocSpace is told 503 while it is away, and afterwards everything arrives, once.
 func TestPostgreSQLRestarts(t *testing.T) {

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
-	"docspace-router/internal/admin"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
@@ -51,6 +48,7 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 		}
 	}
 	a.current.Store(v)
+	a.warnOfForgery(next)
 	if old != nil {
 		for name, p := range old.portals {
 			if kept := v.portals[name]; kept == nil || kept.client != p.client {
@@ -60,6 +58,21 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 		a.routing.Forget()
 	}
 	return nil
+}
+
+// warnOfForgery names the portals whose deliveries are not signed, at every start and reload: whoever
+// allowed that for a trial may have forgotten.
+func (a *App) warnOfForgery(c *config.Config) {
+	var unsigned []string
+	for _, p := range c.Portals {
+		if len(p.WebhookSecrets) == 0 {
+			unsigned = append(unsigned, p.Name)
+		}
+	}
+	slices.Sort(unsigned)
+	if len(unsigned) > 0 {
+		a.log.Warn("anybody can forge deliveries of portals without a webhook secret", "portals", strings.Join(unsigned, " "))
+	}
 }
 
 func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
@@ -136,55 +149,6 @@ func (a *App) budget(name string) store.Budget {
 	}
 	return store.Budget{WritesPerDay: p.config.Limits.WritesPerDay}
 }
-
-// rulesStatus describes the rules in use and the last attempt to load them.
-func (a *App) rulesStatus() admin.RulesStatus {
-	s := a.live.Status()
-	out := admin.RulesStatus{
-		Path: a.o.Rules, Hash: s.Hash, LoadedAt: s.LoadedAt, Rules: a.current.Load().config.Rules.Len(),
-		LastGood: s.FromLastGood,
-	}
-	if s.LastError != nil {
-		out.Errors = strings.Split(s.LastError.Error(), "\n")
-	}
-	return out
-}
-
-// ready answers with one line per check. A bad rules file is told but is no reason to take
-// deliveries away from a gateway that routes by the version before.
-func (a *App) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-	defer cancel()
-	code := http.StatusOK
-	var lines []string
-	if err := a.store.Ping(ctx); err != nil {
-		code = http.StatusServiceUnavailable
-		lines = append(lines, "database: failed: "+err.Error())
-	} else {
-		lines = append(lines, "database: ok")
-	}
-	rules := a.rulesStatus()
-	switch {
-	case a.live.Status().Partly:
-		lines = append(lines, fmt.Sprintf("rules: files have errors and are in use as they last were without, if they ever were; %s in all (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
-	case len(rules.Errors) > 0:
-		lines = append(lines, fmt.Sprintf("rules: the file has errors; the last good version is in use, %s (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
-	default:
-		lines = append(lines, fmt.Sprintf("rules: ok, %s (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(code)
-	_, _ = w.Write([]byte(strings.Join(lines, "\n") + "\n"))
-}
-
-func countRules(n int) string {
-	if n == 1 {
-		return "1 rule"
-	}
-	return fmt.Sprintf("%d rules", n)
-}
-
-func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
 // lastGood keeps the last good rules file in the database.
 type lastGood struct{ store *store.Store }

@@ -30,6 +30,7 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 		{"no file", "sqlite://", noFile},
 		{"a folder", "sqlite://u:canary@data/", noFile},
 		{"memory", "sqlite://:memory:", noFile},
+		{"an existing folder", "sqlite://" + dir, "open database " + dir + ": that is a folder: name a file in it, such as sqlite://" + dir + "/router.db"},
 		{"a folder that is not there", "sqlite://" + dir + "/none/x.db", "open database " + dir + "/none/x.db: the folder " + dir + "/none does not exist"},
 	}
 	for _, tt := range tests {
@@ -95,6 +96,40 @@ func TestOddFileNames(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestANewDatabaseIsItsOwnersAlone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "router.db")
+	modes := func() map[string]os.FileMode {
+		t.Helper()
+		s, err := Open(t.Context(), Options{URL: "sqlite://" + path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		if err := s.SaveRuleFiles(t.Context(), []RuleFile{{Name: "rules.yaml", Hash: "abc", Text: []byte("secret")}}); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]os.FileMode{}
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(path + suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[suffix] = info.Mode()
+		}
+		return found
+	}
+	if diff := cmp.Diff(map[string]os.FileMode{"": 0o600, "-wal": 0o600, "-shm": 0o600}, modes()); diff != "" {
+		t.Errorf("a new database (-want +got):\n%s", diff)
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]os.FileMode{"": 0o640, "-wal": 0o640, "-shm": 0o640}, modes()); diff != "" {
+		t.Errorf("a database whose owner has shared it (-want +got):\n%s", diff)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -21,10 +20,9 @@ import (
 const connections = 16
 
 func openPostgres(ctx context.Context, o Options) (*Store, error) {
-	c, err := pgx.ParseConfig(o.URL)
+	c, err := postgresConfig(o.URL)
 	if err != nil {
-		// The parser's error quotes the URL, and with it the password in some of its forms.
-		return nil, errors.New("the database URL cannot be read: " + wantURL)
+		return nil, err
 	}
 	where := fmt.Sprintf("postgres://%s:%d/%s", c.Host, c.Port, c.Database)
 	if c.ConnectTimeout == 0 {

@@ -25,6 +25,9 @@ func openSQLite(ctx context.Context, o Options) (*Store, error) {
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("open database %s: the folder %s does not exist", path, filepath.Dir(path))
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("open database %s: that is a folder: name a file in it, such as sqlite://%s", path, filepath.Join(path, "router.db"))
+	}
 
 	s := &Store{kind: SQLite, lock: flock.New(path + ".lock"), now: o.Now}
 	locked, err := s.lock.TryLock()
@@ -41,6 +44,9 @@ func openSQLite(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) openFile(ctx context.Context, path string) error {
+	if err := createPrivate(path); err != nil {
+		return err
+	}
 	var err error
 	if s.write, err = openCaching(dsn(path, "rwc")); err != nil {
 		return err
@@ -60,6 +66,17 @@ func (s *Store) openFile(ctx context.Context, path string) error {
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
 	return s.read.PingContext(ctx)
+}
+
+// createPrivate makes the file, where there is none, for its owner alone: it will hold the text of
+// the rules file, and with it any secret that stands there. SQLite gives the files it puts beside
+// it the same mode. The mode of a file that is there is its owner's affair.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // sqlitePath reads sqlite://FILE.

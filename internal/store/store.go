@@ -55,21 +55,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	scheme, _, ok := strings.Cut(o.URL, "://")
-	switch {
-	case !ok:
-		return nil, errors.New("the database URL has no scheme: " + wantURL)
-	case scheme == "sqlite":
-		return openSQLite(ctx, o)
-	case scheme == "postgres" || scheme == "postgresql":
-		return openPostgres(ctx, o)
-	default:
-		// No more than the scheme is shown: what follows may hold a password in several places.
-		return nil, fmt.Errorf("database %s://…: %s", scheme, wantURL)
+	if err := CheckURL(o.URL); err != nil {
+		return nil, err
 	}
+	if strings.HasPrefix(o.URL, "sqlite://") {
+		return openSQLite(ctx, o)
+	}
+	return openPostgres(ctx, o)
 }
-
-const wantURL = "want sqlite://FILE, such as sqlite://docspace-router.db, or postgres://USER:PASSWORD@HOST/DATABASE"
 
 // Kind is the database's kind.
 func (s *Store) Kind() Kind { return s.kind }
