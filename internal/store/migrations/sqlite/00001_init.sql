@@ -21,6 +21,8 @@ CREATE TABLE events (
     reason        TEXT    NOT NULL DEFAULT '',
     attempts      INTEGER NOT NULL DEFAULT 0,
     routed_at     BIGINT  NOT NULL DEFAULT 0,
+    -- Of a pending event whose other transfers are stored: the rules still to be decided on.
+    owed          TEXT    NOT NULL DEFAULT '',
     body          BLOB    NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );

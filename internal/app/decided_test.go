@@ -1,0 +1,57 @@
+package app_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"docspace-router/internal/portalsim"
+)
+
+// pendingFor waits until one event is pending for a reason.
+func (w *world) pendingFor(reason string) {
+	w.t.Helper()
+	w.eventually("an event is pending: "+reason, func() bool {
+		return slices.ContainsFunc(w.events("pending"), func(e storedEvent) bool { return strings.Contains(e.Reason, reason) })
+	})
+}
+
+// TestAnEventIsDecidedByOneVersionOfTheRules changes the rules while an event waits for one
+// rule's destination and another one's copy is made.
+func TestAnEventIsDecidedByOneVersionOfTheRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	locked, elsewhere := w.portal.AddRoom(portalsim.Room{Title: "Locked", Owner: w.owner}), w.addRoom("Elsewhere")
+	source := fmt.Sprintf("source: {room: %s}", w.room)
+	waits := func(name string) string {
+		return aRule(name, source, fmt.Sprintf("destination: {folder: %s, path: room.title}", locked))
+	}
+	copies := func(name string, to portalsim.ID) string {
+		return aRule(name, source, fmt.Sprintf("destination: {folder: %s}", to))
+	}
+	w.writeRules(waits("waits"), waits("leaves"), copies("copies", w.dest), copies("turns", w.dest))
+	w.start()
+	w.portal.Upload(w.room, "1.pdf", 1, w.client)
+	w.eventually("the rules with an open destination have copied", func() bool { return len(w.titles(w.dest)) == 2 })
+	w.pendingFor("make the gateway's account content creator")
+
+	w.writeRules(waits("waits"), copies("renamed", w.dest), copies("turns", elsewhere))
+	w.pendingFor("rule leaves: the rules changed")
+	w.portal.SetMember(locked, w.robot, portalsim.ContentCreator)
+	w.rest()
+	if events := w.events("routed"); len(events) != 1 {
+		t.Errorf("routed: %+v, want one event", events)
+	}
+	var by []string
+	for _, transfer := range w.transfers("") {
+		by = append(by, transfer.Rule+" "+transfer.State)
+	}
+	slices.Sort(by)
+	if want := []string{"copies done", "turns done", "waits done"}; !slices.Equal(by, want) {
+		t.Errorf("transfers: %q, want %q", by, want)
+	}
+	if n := len(w.titles(elsewhere)); n != 0 {
+		t.Errorf("%d files came to the new destination of a rule that had copied already", n)
+	}
+}
