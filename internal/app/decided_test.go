@@ -55,3 +55,23 @@ func TestAnEventIsDecidedByOneVersionOfTheRules(t *testing.T) {
 		t.Errorf("%d files came to the new destination of a rule that had copied already", n)
 	}
 }
+
+// TestARoomOfOthers uploads where the gateway's account has no role, and gives it one later.
+func TestARoomOfOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	private := w.portal.AddRoom(portalsim.Room{Title: "Private", Owner: w.owner, Members: map[portalsim.UserID]portalsim.Access{w.client: portalsim.ContentCreator}})
+	below := w.portal.AddFolder(private, "2026", w.client)
+	w.writeRules(rule("uploads", w.room, w.dest), rule("private", private, w.dest))
+	w.start()
+	w.portal.Upload(below, "1.pdf", 1, w.client)
+	w.pendingFor(fmt.Sprintf("may not read folder %s", below))
+	if failed := w.events("failed"); len(failed) > 0 {
+		t.Errorf("failed: %+v", failed)
+	}
+
+	w.portal.SetMember(private, w.robot, portalsim.Read)
+	// A changed file lets everything be asked anew.
+	w.writeRules(rule("uploads", w.room, w.dest), rule("private", private, w.dest), rule("more", w.dest, w.room))
+	w.wantTitles(w.dest, "1.pdf")
+}

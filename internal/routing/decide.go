@@ -37,7 +37,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 
 	facts := rules.Facts{Portal: pending.Portal, Event: ev, Now: r.now()}
 	if err := r.locator.Complete(ctx, snap, &facts); err != nil {
-		return r.undecided(d, pending, err)
+		return r.undecided(d, pending, snap, &facts, err)
 	}
 	happened := pending.HappenedAt
 	if facts.Event.CreatedOn.IsZero() {
@@ -58,7 +58,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	notes, pathFailed := notesOf(result)
 	trail, err := r.trail(ctx, portal, &facts, result.Matches)
 	if err != nil {
-		return r.undecided(d, pending, err)
+		return r.undecided(d, pending, snap, &facts, err)
 	}
 	placed := event.EventRouted
 	unplaced := map[string]bool{} // rules with a destination that is not known
@@ -205,7 +205,11 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	}
 	// A flat body may say nothing of where the entry lies, or what it is called.
 	if f.Event.Entry.ParentID == "" || f.Event.Entry.Title == "" {
-		if err := l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry); err != nil {
+		err := l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
+		if docspace.IsForbidden(err) {
+			return &hiddenError{what: fmt.Sprintf("%s %s", f.Event.Entry.Kind, f.Event.Entry.ID), err: err}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -234,7 +238,7 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 		return nil
 	case need.Has(rules.NeedChain):
 		f.Chain, f.Room, err = l.chain(ctx, f.Portal, portal, f.Event.Entry.ParentID)
-		f.ChainKnown = true
+		f.ChainKnown = err == nil
 		return err
 	case need.Has(rules.NeedEntry):
 		return l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
@@ -300,8 +304,18 @@ func readEntry(ctx context.Context, portal Portal, kind event.Kind, id event.ID)
 
 // undecided says what becomes of an event that could not be decided: it is tried again unless
 // the portal's answer will stay the same.
-func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err error) store.Decision {
+func (r *Router) undecided(d store.Decision, pending store.PendingEvent, snap Snapshot, f *rules.Facts, err error) store.Decision {
+	var hidden *hiddenError
 	switch {
+	case errors.As(err, &hidden):
+		d.State, d.Reason, d.Owed = event.EventPending, err.Error(), pending.Owed
+		if r.now().Sub(pending.ReceivedAt) <= placeFor {
+			break // the account may yet be invited
+		}
+		d.State, d.Owed = event.EventIgnored, nil
+		if snap.Rules.Match(f).Considered > 0 || len(pending.Owed) > 0 {
+			d.State = event.EventFailed // a rule names this very folder
+		}
 	case errors.Is(err, ErrOwnEvent):
 		d.State, d.Reason = event.EventIgnored, err.Error()
 	case docspace.IsGone(err):
@@ -316,7 +330,7 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err err
 }
 
 // placeFor is how long an event waits for a destination that the gateway's account may not use,
-// as transfers do.
+// as transfers do, or for a role in the room that the event tells of.
 const placeFor = 24 * time.Hour
 
 // unplaced says what becomes of an event with a rule whose destination cannot be found or made,

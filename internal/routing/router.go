@@ -269,7 +269,13 @@ func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decis
 		r.decided.WithLabelValues(portal, string(d.State)).Inc()
 		level := slog.LevelInfo
 		switch d.State {
-		case event.EventPending, event.EventFailed:
+		case event.EventPending:
+			// A try that ends like those before is told ever more rarely: the 1st, 2nd, 3rd, 5th, 9th …
+			level = slog.LevelDebug
+			if n := pending[i].Attempts; n&(n-1) == 0 {
+				level = slog.LevelWarn
+			}
+		case event.EventFailed:
 			level = slog.LevelWarn
 		case event.EventIgnored:
 			level = slog.LevelDebug
