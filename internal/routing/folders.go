@@ -137,13 +137,16 @@ func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) 
 	giveUp := time.NewTimer(waitForOther)
 	defer giveUp.Stop()
 	for {
-		id, err := f.stored(ctx, portal, key)
+		id, refused, err := f.stored(ctx, portal, key)
 		if err != nil || id != "" {
 			return id, err
 		}
 		lookedAt := f.now()
 		if id, err := f.look(ctx, portal, key); err != nil || id != "" {
 			return id, err
+		}
+		if f.now().Before(refused.Until) {
+			return "", asRefused(refused)
 		}
 		begun, wait, err := f.store.BeginFolder(ctx, key, lookedAt, f.settleAfter, f.budget(key.Portal))
 		switch {
@@ -169,25 +172,26 @@ func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) 
 }
 
 // stored returns the folder that the store knows, if it is still what the path means: people
-// rename, move and delete folders.
-func (f *folders) stored(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, error) {
+// rename, move and delete folders. Where it knows none, it may know that the portal refuses to
+// create it.
+func (f *folders) stored(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, store.Refusal, error) {
 	row, err := f.store.PathFolder(ctx, key)
 	if err != nil || row.ID == "" {
-		return "", err
+		return "", row.Refused, err
 	}
 	f.lookups.count(lookup{key.Portal, "folder"}, fromPortal)
 	folder, err := portal.Folder(ctx, row.ID)
 	switch {
 	case docspace.IsGone(err), docspace.IsForbidden(err): // it may lie in somebody's trash
 	case err != nil:
-		return "", err
+		return "", store.Refusal{}, err
 	case folder.ParentID == key.Parent && folder.Title == row.Title:
 		if f.now().Sub(row.KeptAt) < keptFresh {
-			return row.ID, nil
+			return row.ID, store.Refusal{}, nil
 		}
-		return row.ID, f.store.KeepFolder(ctx, key, row.ID, row.Title)
+		return row.ID, store.Refusal{}, f.store.KeepFolder(ctx, key, row.ID, row.Title)
 	}
-	return "", f.store.ForgetFolder(ctx, key, row.ID)
+	return "", store.Refusal{}, f.store.ForgetFolder(ctx, key, row.ID)
 }
 
 // look searches the parent on the portal. Of several that fit, all gateways take the same.
@@ -235,7 +239,8 @@ func (f *folders) create(ctx context.Context, portal Portal, key store.FolderKey
 		}
 		return "", fmt.Errorf("it may have been created, so it is looked for before that is tried again: %w", err)
 	}
-	if pause, limited := docspace.IsRateLimited(err); limited && pause >= time.Minute {
+	pause, limited := docspace.IsRateLimited(err)
+	if limited && pause >= time.Minute {
 		if err := f.store.PausePortal(ctx, key.Portal, f.now().Add(pause), "the portal's limit of writes per day is reached"); err != nil {
 			return "", err
 		}
@@ -243,8 +248,26 @@ func (f *folders) create(ctx context.Context, portal Portal, key store.FolderKey
 	if docspace.IsForbidden(err) {
 		// So DocSpace answers when the parent is not there at all.
 		if _, gone := portal.Folder(ctx, key.Parent); docspace.IsGone(gone) {
-			err = gone
+			return "", errors.Join(gone, f.store.AbandonFolder(ctx, key))
 		}
 	}
-	return "", errors.Join(err, f.store.AbandonFolder(ctx, key))
+	if status == nil || limited {
+		return "", errors.Join(err, f.store.AbandonFolder(ctx, key))
+	}
+	refused := store.Refusal{Status: status.StatusCode, Reason: status.Message}
+	if docspace.IsCredentials(err) {
+		refused = store.Refusal{Reason: err.Error()}
+	}
+	if storeErr := f.store.RefuseFolder(ctx, key, refused); storeErr != nil {
+		return "", errors.Join(err, storeErr)
+	}
+	return "", err
+}
+
+// asRefused is the error that the portal's refusal was when it came.
+func asRefused(r store.Refusal) error {
+	if r.Status == 0 {
+		return errors.New(r.Reason)
+	}
+	return &docspace.StatusError{Call: "create_folder", StatusCode: r.Status, Message: r.Reason, Enveloped: true}
 }

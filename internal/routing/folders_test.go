@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -293,4 +294,30 @@ func TestRefusalsAreToldApart(t *testing.T) {
 	// The folder is made all the same, for whoever asks next.
 	w.resolve(f, p, "a")
 	w.wantTree("a")
+}
+
+// TestARefusalIsNotAskedForAgain lets many events of two processes want a folder in a room where
+// the gateway may only read.
+func TestARefusalIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newOffice(t, portalsim.Options{})
+	w.portal.Inject(portalsim.Fault{
+		Kind: portalsim.Refuse, Status: http.StatusForbidden, Message: "Access denied", Method: "POST", Path: "files/folder/{id}",
+	})
+	for range 2 {
+		f, p := w.gateway(time.Minute)
+		for range 10 {
+			_, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"2026"})
+			if !docspace.IsForbidden(err) || !strings.Contains(err.Error(), "Access denied") {
+				t.Errorf("refused: %v", err)
+			}
+		}
+	}
+	if n := w.portal.Calls().Count("POST", "files/folder/{id}"); n != 1 {
+		t.Errorf("%d calls to create the folder, want 1", n)
+	}
+	// What a person makes is found all the same.
+	w.portal.AddFolder(w.room, "2026", w.owner)
+	f, p := w.gateway(time.Minute)
+	w.resolve(f, p, "2026")
 }

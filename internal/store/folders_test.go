@@ -187,3 +187,30 @@ func TestATwinIsFoundWhateverThePath(t *testing.T) {
 		t.Errorf("%d transfers of one upload", n)
 	}
 }
+
+// TestRefusalsSpaceOutTheCalls is about a folder that the portal refuses to create, and then does
+// not.
+func TestRefusalsSpaceOutTheCalls(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for _, pause := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute} {
+		if ok, _ := h.begin(monthFolder, h.time.now(), Budget{}); !ok {
+			t.Fatalf("not begun before the pause of %s", pause)
+		}
+		h.must(h.RefuseFolder(h.ctx(), monthFolder, Refusal{Status: 403, Reason: "Access denied"}))
+		want := PathFolder{Refused: Refusal{Until: h.time.now().Add(pause), Status: 403, Reason: "Access denied"}}
+		if diff := cmp.Diff(want, h.folder(monthFolder)); diff != "" {
+			t.Errorf("folder (-want +got):\n%s", diff)
+		}
+		h.time.advance(pause - time.Millisecond)
+		if ok, _ := h.begin(monthFolder, h.time.now(), Budget{}); ok {
+			t.Errorf("begun within %s of a refusal", pause)
+		}
+		h.time.advance(time.Millisecond)
+	}
+	h.must(h.KeepFolder(h.ctx(), monthFolder, "77", "2026-03"))
+	h.must(h.RefuseFolder(h.ctx(), monthFolder, Refusal{Status: 403}))
+	if got := h.folder(monthFolder); got.ID != "77" || got.Refused != (Refusal{}) {
+		t.Errorf("a late refusal of a folder that is there left %+v", got)
+	}
+}
