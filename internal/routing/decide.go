@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -337,14 +338,25 @@ const placeFor = 24 * time.Hour
 // and why. It is tried again as long as that can change.
 func (r *Router) unplaced(pending store.PendingEvent, m rules.Match, err error) (event.EventState, string) {
 	reason := fmt.Sprintf("rule %s: %v", m.Rule, err)
+	over := r.now().Sub(pending.ReceivedAt) > placeFor
 	switch {
 	case docspace.IsGone(err):
 		return event.EventFailed, reason + fmt.Sprintf(": the destination folder %s does not exist", m.Destination)
 	case docspace.IsForbidden(err):
 		reason += fmt.Sprintf(": make the gateway's account content creator or manager of the room of folder %s", m.Destination)
-		if r.now().Sub(pending.ReceivedAt) > placeFor {
+		if over {
 			return event.EventFailed, reason
 		}
+	case refuses(err) && over:
+		return event.EventFailed, reason
 	}
 	return event.EventPending, reason
+}
+
+// refuses reports whether the portal answered that it will not do this very thing. A portal that
+// is down, asks to wait or rejects the gateway's key says nothing about it.
+func refuses(err error) bool {
+	var status *docspace.StatusError
+	return errors.As(err, &status) && !docspace.IsCredentials(err) && status.StatusCode >= http.StatusBadRequest &&
+		status.StatusCode < http.StatusInternalServerError && status.StatusCode != http.StatusTooManyRequests
 }

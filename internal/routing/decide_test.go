@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -83,5 +84,28 @@ func TestRoomsOfOthersAreLeftAloneAfterADay(t *testing.T) {
 	w.want(w.decide(private, 25*time.Hour, elsewhere, named), event.EventFailed, reason)
 	if n := w.office.portal.Calls().Count("GET", "files/folder/{id}/path"); n != 1 {
 		t.Errorf("the place was asked for %d times, want once", n)
+	}
+}
+
+// TestARefusedFolderIsGivenUpAfterADay is about a path that the portal will never accept.
+func TestARefusedFolderIsGivenUpAfterADay(t *testing.T) {
+	t.Parallel()
+	for status, then := range map[int]event.EventState{
+		http.StatusForbidden:            event.EventFailed,
+		http.StatusBadRequest:           event.EventFailed,
+		http.StatusUnsupportedMediaType: event.EventFailed,
+		http.StatusUnauthorized:         event.EventPending,
+		http.StatusTooManyRequests:      event.EventPending,
+	} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			t.Parallel()
+			w := newRouted(t, portalsim.Options{})
+			w.office.portal.Inject(portalsim.Fault{
+				Kind: portalsim.Refuse, Status: status, Message: "no such title", Method: "POST", Path: "files/folder/{id}",
+			})
+			filed := rules.Spec{Name: "filed", Path: `"2026"`, Routes: []rules.Route{{Source: event.ID(w.room), Destination: event.ID(w.room)}}}
+			w.want(w.decide(w.room, time.Hour, filed), event.EventPending, "rule filed")
+			w.want(w.decide(w.room, 25*time.Hour, filed), then, "rule filed")
+		})
 	}
 }
