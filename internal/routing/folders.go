@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,8 @@ type folders struct {
 	now         func() time.Time
 	known       *cache[store.FolderKey, event.ID]
 	calls       singleflight.Group
+	lookFor     time.Duration // how long one event waits for its folders within one try
+	began       sync.Map      // when each of calls that is under way began, by its name
 	lookups     *lookupMetrics
 	created     *prometheus.CounterVec
 	log         *slog.Logger
@@ -50,6 +53,7 @@ func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 		store: o.Store, budget: o.Budget, settleAfter: o.SettleAfter, now: o.Now,
 		// A folder that is deleted is missed at the latest when this is over.
 		known:   newCache[store.FolderKey, event.ID](min(o.CacheFor, time.Minute)),
+		lookFor: o.FolderWait,
 		lookups: lookups,
 		created: promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_folders_created_total",
@@ -59,8 +63,12 @@ func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 	}
 }
 
-// resolve returns the folder at the end of a path below base.
+// resolve returns the folder at the end of a path below base. A slow portal holds up an event's
+// other rules, and the events after it, for a moment only: the search goes on by itself, and the
+// next try finds its answer.
 func (f *folders) resolve(ctx context.Context, name string, portal Portal, base event.ID, path []string) (event.ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.lookFor)
+	defer cancel()
 	id, err := f.walk(ctx, name, portal, base, path)
 	if docspace.IsGone(err) {
 		// A folder on the way may have been deleted since it was last seen.
@@ -111,7 +119,13 @@ func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey)
 		f.lookups.count(about, fromCache)
 		return id, nil
 	}
-	done := f.calls.DoChan(key.Portal+" "+string(key.Parent)+" "+key.Title, func() (any, error) {
+	call := key.Portal + " " + string(key.Parent) + " " + key.Title
+	if at, ok := f.began.Load(call); ok && time.Since(at.(time.Time)) > f.lookFor {
+		return "", errStillLooking
+	}
+	done := f.calls.DoChan(call, func() (any, error) {
+		f.began.Store(call, time.Now())
+		defer f.began.Delete(call)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), folderTimeout)
 		defer cancel()
 		id, err := f.find(ctx, portal, key)
@@ -127,9 +141,12 @@ func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey)
 		}
 		return r.Val.(event.ID), nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("the portal has not answered yet: %w", ctx.Err())
+		return "", errStillLooking
 	}
 }
+
+// errStillLooking says that an event need not wait for an answer that is on its way.
+var errStillLooking = errors.New("it is still being looked for, because the portal has not answered yet")
 
 // find looks for a folder where it should be, and creates it when it is not there and nobody
 // else is about to.
