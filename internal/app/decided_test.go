@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -74,4 +75,33 @@ func TestARoomOfOthers(t *testing.T) {
 	// A changed file lets everything be asked anew.
 	w.writeRules(rule("uploads", w.room, w.dest), rule("private", private, w.dest), rule("more", w.dest, w.room))
 	w.wantTitles(w.dest, "1.pdf")
+}
+
+// TestAFlowThatIsTurnedRoundIsNoCircle lets two rooms change places in a chain, and change back.
+func TestAFlowThatIsTurnedRoundIsNoCircle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{})
+	a, b, c := w.addRoom("A"), w.addRoom("B"), w.addRoom("C")
+	w.options.Pace.Reload = patience // no look at the content but on request
+	chain := func(first, last portalsim.ID, back string) {
+		step := func(name string, from, to portalsim.ID, trigger string) string {
+			return aRule(name, "triggers: ["+trigger+"]", "own_events: true",
+				fmt.Sprintf("source: {room: %s, subfolders: false}", from), fmt.Sprintf("destination: {folder: %s}", to))
+		}
+		w.writeRules(step("in", a, first, "file.uploaded"), step(back, first, last, "file.copied"))
+	}
+	chain(b, c, "onwards")
+	w.start()
+	w.portal.Upload(a, "1.pdf", 1, w.client)
+	w.wantTitles(c, "1.pdf")
+	for i, turn := range []func(){func() { chain(c, b, "backwards") }, func() { chain(b, c, "onwards") }} {
+		turn()
+		if code, text := w.postReload(); code != http.StatusOK {
+			t.Fatalf("reload answered %d %s", code, text)
+		}
+		w.portal.Upload(a, fmt.Sprintf("%d.pdf", i+2), 1, w.client)
+		w.rest()
+	}
+	w.wantTitles(b, "1.pdf", "2.pdf", "3.pdf")
+	w.wantTitles(c, "1.pdf", "2.pdf", "3.pdf")
 }

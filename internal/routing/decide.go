@@ -57,7 +57,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		}
 	}
 	notes, pathFailed := notesOf(result)
-	trail, err := r.trail(ctx, portal, &facts, result.Matches)
+	trail, err := r.trail(ctx, snap, portal, &facts, pending, result.Matches)
 	if err != nil {
 		return r.undecided(d, pending, snap, &facts, err)
 	}

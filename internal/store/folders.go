@@ -194,22 +194,32 @@ func (s *Store) PruneFolders(ctx context.Context, before time.Time, limit int) (
 
 // Trail returns the steps by which the gateway's own work may have brought an entry to where it
 // lies: those of every transfer into its folder and, as a copied folder brings along what is in
-// it, of every folder into the folders above.
-func (s *Store) Trail(ctx context.Context, portal string, parent event.ID, above []event.ID) ([]string, error) {
+// it, of every folder into the folders above. Transfers that had ended by the given time caused
+// nothing now, and those whose own step, the last of their trail, is not in force take no part in
+// a circle.
+func (s *Store) Trail(ctx context.Context, portal string, parent event.ID, above []event.ID, ended time.Time,
+	inForce func(step string) bool,
+) ([]string, error) {
 	steps := map[string]bool{}
 	add := func(query string, args ...any) error {
 		trails, err := queryColumn[string](ctx, s.read, query, args...)
 		for _, trail := range trails {
-			for step := range strings.SplitSeq(trail, "\n") {
+			taken := strings.Split(trail, "\n")
+			if !inForce(taken[len(taken)-1]) {
+				continue
+			}
+			for _, step := range taken {
 				steps[step] = true
 			}
 		}
 		return err
 	}
-	err := add(`SELECT DISTINCT trail FROM transfers WHERE trail <> '' AND portal = $1 AND destination = $2`, portal, string(parent))
+	err := add(`SELECT DISTINCT trail FROM transfers WHERE trail <> '' AND portal = $1 AND destination = $2
+		AND (ended_at = 0 OR ended_at > $3)`, portal, string(parent), millis(ended))
 	if err == nil && len(above) > 0 {
 		err = add(`SELECT DISTINCT trail FROM transfers WHERE trail <> '' AND portal = $1 AND entry_kind = 'folder'
-			AND destination IN `+placeholders(2, len(above)), append([]any{portal}, anys(above)...)...)
+			AND (ended_at = 0 OR ended_at > $2) AND destination IN `+placeholders(3, len(above)),
+			append([]any{portal, millis(ended)}, anys(above)...)...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the trail to folder %s: %w", parent, err)

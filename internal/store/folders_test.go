@@ -153,6 +153,8 @@ func TestTrails(t *testing.T) {
 	led("10", event.Folder, "f 10")
 	led("10", event.File, "g 10")
 	led("99", event.File, "x 99")
+	led("20", event.File, "a 20", "old 20")
+	inForce := func(step string) bool { return step != "old 20" }
 	for _, c := range []struct {
 		above []event.ID
 		want  []string
@@ -160,13 +162,13 @@ func TestTrails(t *testing.T) {
 		{nil, []string{"a 20", "b 30"}},
 		{[]event.ID{"10", "5"}, []string{"a 20", "b 30", "f 10"}}, // files do not bring along what is below
 	} {
-		got, err := h.Trail(h.ctx(), "acme", "20", c.above)
+		got, err := h.Trail(h.ctx(), "acme", "20", c.above, h.time.now(), inForce)
 		h.must(err)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("trail below %q is %q, want %q", c.above, got, c.want)
 		}
 	}
-	if got, err := h.Trail(h.ctx(), "beta", "20", nil); err != nil || len(got) != 0 {
+	if got, err := h.Trail(h.ctx(), "beta", "20", nil, h.time.now(), inForce); err != nil || len(got) != 0 {
 		t.Errorf("another portal's trail: %q, %v", got, err)
 	}
 }
