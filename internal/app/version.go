@@ -32,7 +32,7 @@ type portal struct {
 
 // apply makes a loaded configuration the current one. Clients of portals that did not change
 // are kept, with their limits' state.
-func (a *App) apply(_ context.Context, next *config.Config) error {
+func (a *App) apply(ctx context.Context, next *config.Config) error {
 	old := a.current.Load()
 	v := &version{config: next, portals: make(map[string]*portal, len(next.Portals))}
 	for _, p := range next.Portals {
@@ -56,6 +56,10 @@ func (a *App) apply(_ context.Context, next *config.Config) error {
 			}
 		}
 		a.routing.Forget()
+		// What has waited for long may have waited for this.
+		if err := a.jobs.sweep(ctx); err != nil {
+			a.log.Error("pending events not looked for", "err", err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +19,7 @@ import (
 
 // decide lets one version of the rules decide on one event.
 func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.PendingEvent) store.Decision {
-	d := store.Decision{EventID: pending.ID}
+	d := store.Decision{EventID: pending.ID, Was: pending.Owed}
 	ev, err := event.Parse(pending.Body)
 	if err != nil {
 		d.State, d.Reason = event.EventFailed, fmt.Sprintf("the stored body cannot be read: %v", err)
@@ -29,13 +31,14 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	portal, ok := snap.Portal(pending.Portal)
 	if !ok {
 		// It may have been taken out by mistake or renamed; its events wait for it.
-		return store.Decision{EventID: pending.ID, State: event.EventPending,
-			Reason: fmt.Sprintf("portal %s is not in the rules file any more", pending.Portal)}
+		d.State, d.Owed = event.EventPending, pending.Owed
+		d.Reason = fmt.Sprintf("portal %s is not in the rules file any more", pending.Portal)
+		return d
 	}
 
 	facts := rules.Facts{Portal: pending.Portal, Event: ev, Now: r.now()}
 	if err := r.locator.Complete(ctx, snap, &facts); err != nil {
-		return r.undecided(d, pending, err)
+		return r.undecided(d, pending, snap, &facts, err)
 	}
 	happened := pending.HappenedAt
 	if facts.Event.CreatedOn.IsZero() {
@@ -45,18 +48,21 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	d.State, d.Reason = event.EventRouted, ""
 	result := snap.Rules.Match(&facts)
-	if len(result.Matches) == 0 {
+	if len(pending.Owed) > 0 {
+		result = onlyOwed(result, pending.Owed)
+	} else if len(result.Matches) == 0 {
 		d.State, d.Reason = event.EventIgnored, "no rule matched"
 		if !snap.Rules.Wants(pending.Portal, ev.Trigger) {
 			d.Reason = "no rule is about " + ev.Trigger
 		}
 	}
 	notes, pathFailed := notesOf(result)
-	trail, err := r.trail(ctx, portal, &facts, result.Matches)
+	trail, err := r.trail(ctx, snap, portal, &facts, pending, result.Matches)
 	if err != nil {
-		return r.undecided(d, pending, err)
+		return r.undecided(d, pending, snap, &facts, err)
 	}
 	placed := event.EventRouted
+	unplaced := map[string]bool{} // rules with a destination that is not known
 	for _, m := range result.Matches {
 		t := store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict, Entry: facts.Event.Entry,
@@ -74,6 +80,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, m.Destination, m.Path); err != nil {
 				// What other rules want of the entry does not wait for this one's destination.
 				state, reason := r.unplaced(pending, m, err)
+				unplaced[m.Rule] = true
 				if placed != event.EventPending {
 					placed = state
 				}
@@ -90,11 +97,13 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	switch {
 	case placed == event.EventPending:
 		d.State = placed
-		// A move comes after the event's copies, and one of those has not even begun.
-		d.Transfers = slices.DeleteFunc(d.Transfers, func(t store.NewTransfer) bool { return t.Action == event.Move })
+		d.Transfers, d.Owed = withhold(d.Transfers, unplaced)
+		if len(d.Transfers) == 0 && len(pending.Owed) == 0 {
+			d.Owed = nil // nothing is decided yet
+		}
 	case placed == event.EventFailed:
 		d.State = placed
-	case len(d.Transfers) > 0:
+	case len(d.Transfers) > 0, len(pending.Owed) > 0:
 	case pathFailed:
 		// A rule wanted the entry and could not say where: that must not pass for unwanted.
 		d.State, d.Reason = event.EventFailed, ""
@@ -103,6 +112,40 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	d.Reason = joinReasons(d.Reason, notes)
 	return d
+}
+
+// withhold leaves out the transfers of rules that lack a destination, and moves: a move comes
+// after the event's copies, and one of those has not even begun. It returns the rules that are
+// owed then. A rule is decided on whole, so that its next version cannot repeat a part of it.
+func withhold(transfers []store.NewTransfer, unplaced map[string]bool) (now []store.NewTransfer, owed []string) {
+	for _, t := range transfers {
+		if t.Action == event.Move || unplaced[t.Rule] {
+			unplaced[t.Rule] = true
+		} else {
+			now = append(now, t)
+		}
+	}
+	return now, slices.Sorted(maps.Keys(unplaced))
+}
+
+// onlyOwed leaves of a result what concerns the rules that an event is owed. One that is gone or
+// has changed so that it no longer matches is noted.
+func onlyOwed(result rules.Result, owed []string) rules.Result {
+	told := map[string]bool{}
+	others := func(rule string) bool {
+		told[rule] = true
+		return !slices.Contains(owed, rule)
+	}
+	result.Matches = slices.DeleteFunc(result.Matches, func(m rules.Match) bool { return others(m.Rule) })
+	result.Suppressed = slices.DeleteFunc(result.Suppressed, func(s rules.Suppressed) bool { return others(s.Rule) })
+	result.Errors = slices.DeleteFunc(result.Errors, func(e rules.EvalError) bool { return others(e.Rule) })
+	result.Notes = slices.DeleteFunc(result.Notes, func(n rules.Note) bool { return others(n.Rule) })
+	for _, rule := range owed {
+		if !told[rule] {
+			result.Notes = append(result.Notes, rules.Note{Rule: rule, Text: "the rules changed while its destination was awaited, and it does not match any more"})
+		}
+	}
+	return result
 }
 
 // Stays says why there is nothing to do for a match, or "": the entry is where it is to go.
@@ -163,7 +206,11 @@ func (l *Locator) Complete(ctx context.Context, snap Snapshot, f *rules.Facts) e
 	}
 	// A flat body may say nothing of where the entry lies, or what it is called.
 	if f.Event.Entry.ParentID == "" || f.Event.Entry.Title == "" {
-		if err := l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry); err != nil {
+		err := l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
+		if docspace.IsForbidden(err) {
+			return &hiddenError{what: fmt.Sprintf("%s %s", f.Event.Entry.Kind, f.Event.Entry.ID), err: err}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -192,7 +239,7 @@ func (l *Locator) fetch(ctx context.Context, portal Portal, f *rules.Facts, need
 		return nil
 	case need.Has(rules.NeedChain):
 		f.Chain, f.Room, err = l.chain(ctx, f.Portal, portal, f.Event.Entry.ParentID)
-		f.ChainKnown = true
+		f.ChainKnown = err == nil
 		return err
 	case need.Has(rules.NeedEntry):
 		return l.fillEntry(ctx, f.Portal, portal, &f.Event.Entry)
@@ -258,8 +305,18 @@ func readEntry(ctx context.Context, portal Portal, kind event.Kind, id event.ID)
 
 // undecided says what becomes of an event that could not be decided: it is tried again unless
 // the portal's answer will stay the same.
-func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err error) store.Decision {
+func (r *Router) undecided(d store.Decision, pending store.PendingEvent, snap Snapshot, f *rules.Facts, err error) store.Decision {
+	var hidden *hiddenError
 	switch {
+	case errors.As(err, &hidden):
+		d.State, d.Reason, d.Owed = event.EventPending, err.Error(), pending.Owed
+		if r.now().Sub(pending.ReceivedAt) <= placeFor {
+			break // the account may yet be invited
+		}
+		d.State, d.Owed = event.EventIgnored, nil
+		if snap.Rules.Match(f).Considered > 0 || len(pending.Owed) > 0 {
+			d.State = event.EventFailed // a rule names this very folder
+		}
 	case errors.Is(err, ErrOwnEvent):
 		d.State, d.Reason = event.EventIgnored, err.Error()
 	case docspace.IsGone(err):
@@ -268,27 +325,38 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, err err
 		d.State = event.EventFailed
 		d.Reason = fmt.Sprintf("%v: give the gateway's account a role in the room, and upload it again", err)
 	default:
-		d.State, d.Reason = event.EventPending, err.Error()
+		d.State, d.Reason, d.Owed = event.EventPending, err.Error(), pending.Owed
 	}
 	return d
 }
 
 // placeFor is how long an event waits for a destination that the gateway's account may not use,
-// as transfers do.
+// as transfers do, or for a role in the room that the event tells of.
 const placeFor = 24 * time.Hour
 
 // unplaced says what becomes of an event with a rule whose destination cannot be found or made,
 // and why. It is tried again as long as that can change.
 func (r *Router) unplaced(pending store.PendingEvent, m rules.Match, err error) (event.EventState, string) {
 	reason := fmt.Sprintf("rule %s: %v", m.Rule, err)
+	over := r.now().Sub(pending.ReceivedAt) > placeFor
 	switch {
 	case docspace.IsGone(err):
 		return event.EventFailed, reason + fmt.Sprintf(": the destination folder %s does not exist", m.Destination)
 	case docspace.IsForbidden(err):
 		reason += fmt.Sprintf(": make the gateway's account content creator or manager of the room of folder %s", m.Destination)
-		if r.now().Sub(pending.ReceivedAt) > placeFor {
+		if over {
 			return event.EventFailed, reason
 		}
+	case refuses(err) && over:
+		return event.EventFailed, reason
 	}
 	return event.EventPending, reason
+}
+
+// refuses reports whether the portal answered that it will not do this very thing. A portal that
+// is down, asks to wait or rejects the gateway's key says nothing about it.
+func refuses(err error) bool {
+	var status *docspace.StatusError
+	return errors.As(err, &status) && !docspace.IsCredentials(err) && status.StatusCode >= http.StatusBadRequest &&
+		status.StatusCode < http.StatusInternalServerError && status.StatusCode != http.StatusTooManyRequests
 }

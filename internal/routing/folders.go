@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,6 +41,8 @@ type folders struct {
 	now         func() time.Time
 	known       *cache[store.FolderKey, event.ID]
 	calls       singleflight.Group
+	lookFor     time.Duration // how long one event waits for its folders within one try
+	began       sync.Map      // when each of calls that is under way began, by its name
 	lookups     *lookupMetrics
 	created     *prometheus.CounterVec
 	log         *slog.Logger
@@ -50,6 +53,7 @@ func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 		store: o.Store, budget: o.Budget, settleAfter: o.SettleAfter, now: o.Now,
 		// A folder that is deleted is missed at the latest when this is over.
 		known:   newCache[store.FolderKey, event.ID](min(o.CacheFor, time.Minute)),
+		lookFor: o.FolderWait,
 		lookups: lookups,
 		created: promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_folders_created_total",
@@ -59,8 +63,12 @@ func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 	}
 }
 
-// resolve returns the folder at the end of a path below base.
+// resolve returns the folder at the end of a path below base. A slow portal holds up an event's
+// other rules, and the events after it, for a moment only: the search goes on by itself, and the
+// next try finds its answer.
 func (f *folders) resolve(ctx context.Context, name string, portal Portal, base event.ID, path []string) (event.ID, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.lookFor)
+	defer cancel()
 	id, err := f.walk(ctx, name, portal, base, path)
 	if docspace.IsGone(err) {
 		// A folder on the way may have been deleted since it was last seen.
@@ -111,7 +119,13 @@ func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey)
 		f.lookups.count(about, fromCache)
 		return id, nil
 	}
-	done := f.calls.DoChan(key.Portal+" "+string(key.Parent)+" "+key.Title, func() (any, error) {
+	call := key.Portal + " " + string(key.Parent) + " " + key.Title
+	if at, ok := f.began.Load(call); ok && time.Since(at.(time.Time)) > f.lookFor {
+		return "", errStillLooking
+	}
+	done := f.calls.DoChan(call, func() (any, error) {
+		f.began.Store(call, time.Now())
+		defer f.began.Delete(call)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), folderTimeout)
 		defer cancel()
 		id, err := f.find(ctx, portal, key)
@@ -127,9 +141,12 @@ func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey)
 		}
 		return r.Val.(event.ID), nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("the portal has not answered yet: %w", ctx.Err())
+		return "", errStillLooking
 	}
 }
+
+// errStillLooking says that an event need not wait for an answer that is on its way.
+var errStillLooking = errors.New("it is still being looked for, because the portal has not answered yet")
 
 // find looks for a folder where it should be, and creates it when it is not there and nobody
 // else is about to.
@@ -137,13 +154,16 @@ func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) 
 	giveUp := time.NewTimer(waitForOther)
 	defer giveUp.Stop()
 	for {
-		id, err := f.stored(ctx, portal, key)
+		id, refused, err := f.stored(ctx, portal, key)
 		if err != nil || id != "" {
 			return id, err
 		}
 		lookedAt := f.now()
 		if id, err := f.look(ctx, portal, key); err != nil || id != "" {
 			return id, err
+		}
+		if f.now().Before(refused.Until) {
+			return "", asRefused(refused)
 		}
 		begun, wait, err := f.store.BeginFolder(ctx, key, lookedAt, f.settleAfter, f.budget(key.Portal))
 		switch {
@@ -169,25 +189,26 @@ func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) 
 }
 
 // stored returns the folder that the store knows, if it is still what the path means: people
-// rename, move and delete folders.
-func (f *folders) stored(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, error) {
+// rename, move and delete folders. Where it knows none, it may know that the portal refuses to
+// create it.
+func (f *folders) stored(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, store.Refusal, error) {
 	row, err := f.store.PathFolder(ctx, key)
 	if err != nil || row.ID == "" {
-		return "", err
+		return "", row.Refused, err
 	}
 	f.lookups.count(lookup{key.Portal, "folder"}, fromPortal)
 	folder, err := portal.Folder(ctx, row.ID)
 	switch {
 	case docspace.IsGone(err), docspace.IsForbidden(err): // it may lie in somebody's trash
 	case err != nil:
-		return "", err
+		return "", store.Refusal{}, err
 	case folder.ParentID == key.Parent && folder.Title == row.Title:
 		if f.now().Sub(row.KeptAt) < keptFresh {
-			return row.ID, nil
+			return row.ID, store.Refusal{}, nil
 		}
-		return row.ID, f.store.KeepFolder(ctx, key, row.ID, row.Title)
+		return row.ID, store.Refusal{}, f.store.KeepFolder(ctx, key, row.ID, row.Title)
 	}
-	return "", f.store.ForgetFolder(ctx, key, row.ID)
+	return "", store.Refusal{}, f.store.ForgetFolder(ctx, key, row.ID)
 }
 
 // look searches the parent on the portal. Of several that fit, all gateways take the same.
@@ -235,7 +256,8 @@ func (f *folders) create(ctx context.Context, portal Portal, key store.FolderKey
 		}
 		return "", fmt.Errorf("it may have been created, so it is looked for before that is tried again: %w", err)
 	}
-	if pause, limited := docspace.IsRateLimited(err); limited && pause >= time.Minute {
+	pause, limited := docspace.IsRateLimited(err)
+	if limited && pause >= time.Minute {
 		if err := f.store.PausePortal(ctx, key.Portal, f.now().Add(pause), "the portal's limit of writes per day is reached"); err != nil {
 			return "", err
 		}
@@ -243,8 +265,26 @@ func (f *folders) create(ctx context.Context, portal Portal, key store.FolderKey
 	if docspace.IsForbidden(err) {
 		// So DocSpace answers when the parent is not there at all.
 		if _, gone := portal.Folder(ctx, key.Parent); docspace.IsGone(gone) {
-			err = gone
+			return "", errors.Join(gone, f.store.AbandonFolder(ctx, key))
 		}
 	}
-	return "", errors.Join(err, f.store.AbandonFolder(ctx, key))
+	if status == nil || limited {
+		return "", errors.Join(err, f.store.AbandonFolder(ctx, key))
+	}
+	refused := store.Refusal{Status: status.StatusCode, Reason: status.Message}
+	if docspace.IsCredentials(err) {
+		refused = store.Refusal{Reason: err.Error()}
+	}
+	if storeErr := f.store.RefuseFolder(ctx, key, refused); storeErr != nil {
+		return "", errors.Join(err, storeErr)
+	}
+	return "", err
+}
+
+// asRefused is the error that the portal's refusal was when it came.
+func asRefused(r store.Refusal) error {
+	if r.Status == 0 {
+		return errors.New(r.Reason)
+	}
+	return &docspace.StatusError{Call: "create_folder", StatusCode: r.Status, Message: r.Reason, Enveloped: true}
 }

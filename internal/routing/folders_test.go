@@ -2,8 +2,10 @@ package routing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -66,7 +68,7 @@ func (w *office) gateway(settleAfter time.Duration) (*folders, Portal) {
 	}
 	return newFolders(Options{
 		Store: w.store, Budget: func(string) store.Budget { return w.budget }, SettleAfter: settleAfter,
-		CacheFor: time.Minute, Now: time.Now,
+		CacheFor: time.Minute, FolderWait: time.Minute, Now: time.Now,
 	}, newLookupMetrics(nil), slog.New(slog.DiscardHandler)), client
 }
 
@@ -293,4 +295,54 @@ func TestRefusalsAreToldApart(t *testing.T) {
 	// The folder is made all the same, for whoever asks next.
 	w.resolve(f, p, "a")
 	w.wantTree("a")
+}
+
+// TestARefusalIsNotAskedForAgain lets many events of two processes want a folder in a room where
+// the gateway may only read.
+func TestARefusalIsNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newOffice(t, portalsim.Options{})
+	w.portal.Inject(portalsim.Fault{
+		Kind: portalsim.Refuse, Status: http.StatusForbidden, Message: "Access denied", Method: "POST", Path: "files/folder/{id}",
+	})
+	for range 2 {
+		f, p := w.gateway(time.Minute)
+		for range 10 {
+			_, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"2026"})
+			if !docspace.IsForbidden(err) || !strings.Contains(err.Error(), "Access denied") {
+				t.Errorf("refused: %v", err)
+			}
+		}
+	}
+	if n := w.portal.Calls().Count("POST", "files/folder/{id}"); n != 1 {
+		t.Errorf("%d calls to create the folder, want 1", n)
+	}
+	// What a person makes is found all the same.
+	w.portal.AddFolder(w.room, "2026", w.owner)
+	f, p := w.gateway(time.Minute)
+	w.resolve(f, p, "2026")
+}
+
+// TestASlowFolderIsNotWaitedFor lets many events want a folder below one that the portal says
+// nothing about.
+func TestASlowFolderIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newOffice(t, portalsim.Options{})
+	f, p := w.gateway(time.Minute)
+	f.lookFor = time.Second
+	w.portal.Inject(portalsim.Fault{Kind: portalsim.Hang, Method: "GET", Path: "files/{id}/subfolders"})
+	for range 100 {
+		if _, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"a"}); !errors.Is(err, errStillLooking) {
+			t.Fatalf("while the portal does not answer: %v", err)
+		}
+		// The first has waited. The others would wait for a minute if the call were a new one.
+		f.lookFor = time.Minute
+		f.began.Range(func(call, _ any) bool {
+			f.began.Store(call, time.Now().Add(-time.Hour))
+			return true
+		})
+	}
+	if n := w.portal.Calls().Count("GET", "files/{id}/subfolders"); n > 1 {
+		t.Errorf("%d calls for one folder, want one that all wait for", n)
+	}
 }

@@ -45,6 +45,7 @@ type Locator struct {
 	entries *cache[version, event.Entry]
 	self    *cache[string, string]
 	people  *cache[person, event.User]
+	hidden  *cache[place, *hiddenError]
 	calls   singleflight.Group
 	metrics *lookupMetrics
 	// era changes whenever something known became untrue; an answer asked for in an earlier
@@ -68,6 +69,7 @@ func NewLocator(ttl time.Duration, reg prometheus.Registerer) *Locator {
 		entries: newCache[version, event.Entry](ttl),
 		self:    newCache[string, string](ttl),
 		people:  newCache[person, event.User](ttl),
+		hidden:  newCache[place, *hiddenError](min(ttl, time.Minute)),
 		metrics: newLookupMetrics(reg),
 	}
 }
@@ -113,6 +115,7 @@ func (l *Locator) forget() {
 	l.entries.Purge()
 	l.self.Purge()
 	l.people.Purge()
+	l.hidden.Purge()
 }
 
 // observe drops what an event makes untrue: a moved folder changes the paths of all that lie
@@ -134,6 +137,11 @@ func (l *Locator) observe(portal string, ev event.Event) {
 		}
 	}
 	l.rooms.Remove(place{portal, ev.Entry.ID})
+	for _, key := range l.hidden.Keys() {
+		if key.portal == portal {
+			l.hidden.Remove(key)
+		}
+	}
 }
 
 func lies(path []docspace.Folder, id event.ID) bool {
@@ -180,11 +188,33 @@ func (l *Locator) author(ctx context.Context, portal string, p Portal, u *event.
 	return nil
 }
 
+// hiddenError says that the gateway's account may not read where an entry lies, as is usual for
+// rooms that no rule is about: webhooks tell of all.
+type hiddenError struct {
+	what string
+	err  error
+}
+
+func (e *hiddenError) Error() string {
+	return fmt.Sprintf("the gateway's account may not read %s, so the rules cannot be asked: if one should take what is there, give the account a role in that room", e.what)
+}
+
+func (e *hiddenError) Unwrap() error { return e.err }
+
 // chain returns the folders an entry lies in, from its own folder up to its room, and the
 // room, or nil where there is none: DocSpace's personal sections have no rooms.
 func (l *Locator) chain(ctx context.Context, portal string, p Portal, parent event.ID) ([]rules.Folder, *rules.Room, error) {
-	path, err := remember(ctx, l, l.paths, lookup{portal, "path"}, place{portal, parent}, string(parent),
+	at := place{portal, parent}
+	if err, ok := l.hidden.get(at); ok {
+		return nil, nil, err
+	}
+	path, err := remember(ctx, l, l.paths, lookup{portal, "path"}, at, string(parent),
 		func(ctx context.Context) ([]docspace.Folder, error) { return p.FolderPath(ctx, parent) })
+	if docspace.IsForbidden(err) {
+		hidden := &hiddenError{what: "folder " + string(parent), err: err}
+		l.hidden.add(at, hidden)
+		return nil, nil, hidden
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the room of folder %s: %w", parent, err)
 	}

@@ -77,6 +77,7 @@ type Options struct {
 
 	LookupTimeout time.Duration // for all that one job asks of portals; default 20 s
 	Lookups       int           // how many events of one job may ask at the same time; default 8
+	FolderWait    time.Duration // how long one event waits within one try for the folders of a path; default 2 s
 	CacheFor      time.Duration // how long a folder's room is remembered; default 5 min
 	SettleAfter   time.Duration // how long a folder may still appear whose creation was not answered; default 90 s, above the API's timeout
 	RetryFirst    time.Duration // default 2 s, doubling up to RetryMax
@@ -107,6 +108,7 @@ func New(o Options) (*Router, error) {
 	}
 	setDefault(&o.LookupTimeout, 20*time.Second)
 	setDefault(&o.Lookups, 8)
+	setDefault(&o.FolderWait, 2*time.Second)
 	setDefault(&o.CacheFor, 5*time.Minute)
 	setDefault(&o.SettleAfter, 90*time.Second)
 	setDefault(&o.RetryFirst, 2*time.Second)
@@ -269,7 +271,13 @@ func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decis
 		r.decided.WithLabelValues(portal, string(d.State)).Inc()
 		level := slog.LevelInfo
 		switch d.State {
-		case event.EventPending, event.EventFailed:
+		case event.EventPending:
+			// A try that ends like those before is told ever more rarely: the 1st, 2nd, 3rd, 5th, 9th …
+			level = slog.LevelDebug
+			if n := pending[i].Attempts; n&(n-1) == 0 {
+				level = slog.LevelWarn
+			}
+		case event.EventFailed:
 			level = slog.LevelWarn
 		case event.EventIgnored:
 			level = slog.LevelDebug

@@ -133,6 +133,7 @@ type PendingEvent struct {
 	ReceivedAt time.Time
 	HappenedAt time.Time
 	Attempts   int
+	Owed       []string // as in Decision, of the tries before
 	Body       []byte
 }
 
@@ -141,7 +142,7 @@ func (s *Store) PendingEvents(ctx context.Context, ids []int64) ([]PendingEvent,
 	var out []PendingEvent
 	err := inChunks(ids, 500, func(chunk []int64) error {
 		rows, err := s.read.QueryContext(ctx, `SELECT id, portal, event_id, "trigger", received_at, happened_at,
-				attempts, body FROM events
+				attempts, owed, body FROM events
 			WHERE state = 'pending' AND id IN `+placeholders(1, len(chunk))+` ORDER BY id`, anys(chunk)...)
 		if err != nil {
 			return fmt.Errorf("read pending events: %w", err)
@@ -150,8 +151,12 @@ func (s *Store) PendingEvents(ctx context.Context, ids []int64) ([]PendingEvent,
 		for rows.Next() {
 			var e PendingEvent
 			var received, happened int64
-			if err := rows.Scan(&e.ID, &e.Portal, &e.EventID, &e.Trigger, &received, &happened, &e.Attempts, &e.Body); err != nil {
+			var owed string
+			if err := rows.Scan(&e.ID, &e.Portal, &e.EventID, &e.Trigger, &received, &happened, &e.Attempts, &owed, &e.Body); err != nil {
 				return fmt.Errorf("read pending events: %w", err)
+			}
+			if owed != "" {
+				e.Owed = strings.Split(owed, "\n")
 			}
 			e.ReceivedAt, e.HappenedAt = fromMillis(received), fromMillis(happened)
 			out = append(out, e)
@@ -174,11 +179,15 @@ type Decision struct {
 	State     event.EventState // EventPending: not decided, to be tried again
 	Reason    string
 	Transfers []NewTransfer
+	// Owed names, of an event that is pending although transfers of it are stored, the rules that
+	// are still to be decided on. The others are not asked again: an event is decided by one
+	// version of the rules. Was is what was owed when the event was read.
+	Owed, Was []string
 }
 
 // SaveDecisions stores what routing made of events: their states and their transfers. It
-// returns the lanes that have new work. Events that are no longer pending are left alone,
-// so that a route job may run twice.
+// returns the lanes that have new work. Events that are no longer pending, or owed something else
+// than when they were read, are left alone, so that a route job may run twice.
 func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decision) (lanes []string, err error) {
 	if err := s.lockEntries(ctx, tx, decisions); err != nil {
 		return nil, err
@@ -191,8 +200,10 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 		if d.State == event.EventPending {
 			routedAt, attempts = time.Time{}, 1
 		}
-		result, err := tx.ExecContext(ctx, `UPDATE events SET state = $1, reason = $2, routed_at = $3, attempts = attempts + $4
-			WHERE id = $5 AND state = 'pending'`, string(d.State), d.Reason, millis(routedAt), attempts, d.EventID)
+		result, err := tx.ExecContext(ctx, `UPDATE events SET state = $1, reason = $2, routed_at = $3, attempts = attempts + $4,
+				owed = $5
+			WHERE id = $6 AND state = 'pending' AND owed = $7`, string(d.State), d.Reason, millis(routedAt), attempts,
+			strings.Join(d.Owed, "\n"), d.EventID, strings.Join(d.Was, "\n"))
 		if err != nil {
 			return nil, fmt.Errorf("store decision on event %d: %w", d.EventID, err)
 		}

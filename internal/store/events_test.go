@@ -212,6 +212,28 @@ func TestDecisionsAreStoredOnce(t *testing.T) {
 	}
 }
 
+// TestWhatAnEventIsOwed lets a second run decide by what the first one read.
+func TestWhatAnEventIsOwed(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.event()
+	partly := Decision{EventID: id, State: event.EventPending, Owed: []string{"filed", "away"}, Transfers: []NewTransfer{h.planned()}}
+	h.save(partly)
+	pending, err := h.PendingEvents(h.ctx(), []int64{id})
+	h.must(err)
+	if len(pending) != 1 || !slices.Equal(pending[0].Owed, partly.Owed) {
+		t.Fatalf("pending: %+v, want one event that is owed %q", pending, partly.Owed)
+	}
+	partly.Transfers = []NewTransfer{h.planned(to("21"))}
+	if lanes := h.save(partly); len(lanes) > 0 || h.count("transfers") != 1 {
+		t.Errorf("a decision on the whole event was stored after one on a part of it: %v", lanes)
+	}
+	partly.State, partly.Was, partly.Owed = event.EventRouted, partly.Owed, nil
+	if lanes := h.save(partly); len(lanes) != 1 || h.count("transfers") != 2 {
+		t.Errorf("what was owed was not stored: %v", lanes)
+	}
+}
+
 func TestAnUndecidedEventStaysPending(t *testing.T) {
 	t.Parallel()
 	h := open(t)

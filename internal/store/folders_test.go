@@ -153,6 +153,8 @@ func TestTrails(t *testing.T) {
 	led("10", event.Folder, "f 10")
 	led("10", event.File, "g 10")
 	led("99", event.File, "x 99")
+	led("20", event.File, "a 20", "old 20")
+	inForce := func(step string) bool { return step != "old 20" }
 	for _, c := range []struct {
 		above []event.ID
 		want  []string
@@ -160,13 +162,13 @@ func TestTrails(t *testing.T) {
 		{nil, []string{"a 20", "b 30"}},
 		{[]event.ID{"10", "5"}, []string{"a 20", "b 30", "f 10"}}, // files do not bring along what is below
 	} {
-		got, err := h.Trail(h.ctx(), "acme", "20", c.above)
+		got, err := h.Trail(h.ctx(), "acme", "20", c.above, h.time.now(), inForce)
 		h.must(err)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("trail below %q is %q, want %q", c.above, got, c.want)
 		}
 	}
-	if got, err := h.Trail(h.ctx(), "beta", "20", nil); err != nil || len(got) != 0 {
+	if got, err := h.Trail(h.ctx(), "beta", "20", nil, h.time.now(), inForce); err != nil || len(got) != 0 {
 		t.Errorf("another portal's trail: %q, %v", got, err)
 	}
 }
@@ -185,5 +187,32 @@ func TestATwinIsFoundWhateverThePath(t *testing.T) {
 	}})
 	if n := h.count("transfers"); n != 1 {
 		t.Errorf("%d transfers of one upload", n)
+	}
+}
+
+// TestRefusalsSpaceOutTheCalls is about a folder that the portal refuses to create, and then does
+// not.
+func TestRefusalsSpaceOutTheCalls(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	for _, pause := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second, 160 * time.Second, 5 * time.Minute, 5 * time.Minute} {
+		if ok, _ := h.begin(monthFolder, h.time.now(), Budget{}); !ok {
+			t.Fatalf("not begun before the pause of %s", pause)
+		}
+		h.must(h.RefuseFolder(h.ctx(), monthFolder, Refusal{Status: 403, Reason: "Access denied"}))
+		want := PathFolder{Refused: Refusal{Until: h.time.now().Add(pause), Status: 403, Reason: "Access denied"}}
+		if diff := cmp.Diff(want, h.folder(monthFolder)); diff != "" {
+			t.Errorf("folder (-want +got):\n%s", diff)
+		}
+		h.time.advance(pause - time.Millisecond)
+		if ok, _ := h.begin(monthFolder, h.time.now(), Budget{}); ok {
+			t.Errorf("begun within %s of a refusal", pause)
+		}
+		h.time.advance(time.Millisecond)
+	}
+	h.must(h.KeepFolder(h.ctx(), monthFolder, "77", "2026-03"))
+	h.must(h.RefuseFolder(h.ctx(), monthFolder, Refusal{Status: 403}))
+	if got := h.folder(monthFolder); got.ID != "77" || got.Refused != (Refusal{}) {
+		t.Errorf("a late refusal of a folder that is there left %+v", got)
 	}
 }

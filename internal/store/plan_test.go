@@ -150,7 +150,7 @@ func (h *harness) useEverything() {
 	h.must(h.ForgetFolder(ctx, monthFolder, "1"))
 	_, err = h.PruneFolders(ctx, h.time.now(), 10)
 	h.must(err)
-	_, err = h.Trail(ctx, "acme", "20", []event.ID{"10"})
+	_, err = h.Trail(ctx, "acme", "20", []event.ID{"10"}, start, func(string) bool { return true })
 	h.must(err)
 	h.must(h.SaveRuleFiles(ctx, []RuleFile{{Name: "a", Text: []byte{}}}))
 	_, err = h.RuleFiles(ctx)

@@ -21,6 +21,8 @@ CREATE TABLE events (
     reason        TEXT    NOT NULL DEFAULT '',
     attempts      INTEGER NOT NULL DEFAULT 0,
     routed_at     BIGINT  NOT NULL DEFAULT 0,
+    -- Of a pending event whose other transfers are stored: the rules still to be decided on.
+    owed          TEXT    NOT NULL DEFAULT '',
     body          BYTEA   NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
@@ -122,6 +124,12 @@ CREATE TABLE path_folders (
     title     TEXT   NOT NULL DEFAULT '', -- as the portal has it
     sent_at   BIGINT NOT NULL DEFAULT 0,
     kept_at   BIGINT NOT NULL DEFAULT 0,
+    -- The portal's last answer to a call to create it, if it refused: how often it did one after
+    -- another, the status and the text. Nobody calls again before refused_until.
+    refusals       INTEGER NOT NULL DEFAULT 0,
+    refused_until  BIGINT  NOT NULL DEFAULT 0,
+    refused_status INTEGER NOT NULL DEFAULT 0,
+    refused_reason TEXT    NOT NULL DEFAULT '',
     PRIMARY KEY (portal, parent, name)
 );
 CREATE INDEX path_folders_kept ON path_folders (kept_at);
