@@ -33,6 +33,7 @@ type document struct {
 	warnings    Problems
 	secretFiles []secretFile
 	portalNames []string // those with problems included
+	mayName     bool     // it may name portals that are not among portalNames
 	visits      int
 }
 
