@@ -51,6 +51,7 @@ func reviewRules(all []rule) []SpecError {
 			continue
 		}
 		rv.expressions(i)
+		rv.portals(i)
 		rv.places(i)
 		if !rv.shadowed(i) {
 			rv.moves(i)
@@ -80,6 +81,21 @@ func (rv *review) expressions(i int) {
 		rv.warn(i, "own_events", 0, "add a trigger such as file.copied or file.moved",
 			"own_events has no effect: what the gateway does fires none of these triggers")
 	}
+}
+
+// portals reports ids in a rule for several portals, of which they can only be right on one. Every
+// destination is an id.
+func (rv *review) portals(i int) {
+	spec := &rv.rules[i].spec
+	if len(spec.Portals) < 2 {
+		return
+	}
+	what, field, id := "destination", "destination", spec.Routes[0].Destination
+	if source := spec.Routes[0].Source; source != "" {
+		what, field, id = "source", "source", source
+	}
+	rv.warn(i, field, 0, "write one rule for each portal",
+		"ids belong to one portal, and this rule is for %d: on the others the %s %s is something else, or nothing", len(spec.Portals), what, id)
 }
 
 // places reports destinations that are sources of the same rule.
