@@ -72,11 +72,11 @@ func TestAFileMayHoldPortalsAlone(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{
 		"portals.yaml": twoPortals,
-		"rules.yaml":   strings.Replace(team("a", "b"), "defaults: {", "defaults: {portal: acme, ", 1),
+		"rules.yaml":   strings.Replace(team("a"), "defaults: {", "defaults: {portal: acme, ", 1),
 	})
 	c, err := Load(Options{Path: dir, LookupEnv: onePortal()})
 	must(t, err)
-	if len(c.Portals) != 2 || c.Rules.Len() != 2 {
+	if len(c.Portals) != 2 || c.Rules.Len() != 1 {
 		t.Errorf("%d portals and %d rules", len(c.Portals), c.Rules.Len())
 	}
 	if got, want := c.Warnings.Error(), filepath.Join(dir, "portals.yaml")+":4:3: portals.beta: no enabled rule is for the portal beta"; got != want {

@@ -55,6 +55,7 @@ func reviewRules(all []rule) []SpecError {
 		rv.places(i)
 		if !rv.shadowed(i) {
 			rv.moves(i)
+			rv.copies(i)
 		}
 	}
 	return rv.found
@@ -200,6 +201,28 @@ func (rv *review) moves(i int) {
 				return
 			default:
 				rv.warn(i, "action", 0, "", "two moves compete: an entry is moved once, and %s (%s) moves the same ones first", a.Name, a.Origin)
+				return
+			}
+		}
+	}
+}
+
+// copies reports a copy that an earlier rule puts into the same folder as well.
+func (rv *review) copies(i int) {
+	spec := &rv.rules[i].spec
+	if spec.Action != event.Copy {
+		return
+	}
+	for j := range spec.Routes {
+		route := &spec.Routes[j]
+		for _, at := range rv.claims[keyOf(route)] {
+			a := &rv.rules[at.rule].spec
+			switch {
+			case int(at.rule) >= i, a.Action != event.Copy, a.Stop, a.Fallback != spec.Fallback: // not both act
+			case a.Routes[at.route].Destination != route.Destination, a.Path != spec.Path:
+			case !includes(a, spec) && !includes(spec, a):
+			default:
+				rv.warn(i, "destination", j, "", "two rules copy the same entries to one place: %s (%s) copies them to %s as well", a.Name, a.Origin, route.Destination)
 				return
 			}
 		}
