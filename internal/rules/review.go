@@ -72,6 +72,12 @@ func (rv *review) expressions(i int) {
 	r := &rv.rules[i]
 	if r.condition != nil {
 		for _, f := range r.condition.doubts {
+			if f.portal != "" {
+				if slices.Contains(r.spec.Portals, f.portal) {
+					continue
+				}
+				f.hint = "it is for " + strings.Join(r.spec.Portals, ", ")
+			}
 			line, column := lineColumn(r.spec.When, f.at)
 			rv.found = append(rv.found, SpecError{
 				Rule: i, Name: r.spec.Name, Field: "when", Line: line, Column: column, Message: f.message, Hint: f.hint,
