@@ -166,7 +166,7 @@ func (a *App) ready(w http.ResponseWriter, r *http.Request) {
 	rules := a.rulesStatus()
 	switch {
 	case a.live.Status().Partly:
-		lines = append(lines, fmt.Sprintf("rules: files have errors and are in use as they last were without, if they ever were; %s in all (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
+		lines = append(lines, fmt.Sprintf("rules: files have errors, their last good versions are in use, where there are any; %s in all (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
 	case len(rules.Errors) > 0:
 		lines = append(lines, fmt.Sprintf("rules: the file has errors; the last good version is in use, %s (%s)", countRules(rules.Rules), shortHash(rules.Hash)))
 	default:
