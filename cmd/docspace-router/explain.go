@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,8 +35,11 @@ in which room its file lies. What rests on such things is marked with a question
 unless --online lets explain ask the portal, as serve would do. Without --online the
 secrets that the rules file refers to need not be there.
 
-With --event, explain asks the running gateway about an event it has stored: the rules in
-use decide, and the portal is asked.
+With --event, explain asks the running gateway about an event it has stored: what became
+of it, and what the rules in use now make of it; the portal is asked.
+
+Of more than a hundred rules, those that do not match are only counted; --rule tells of
+one of them, and -o json of all.
 
 Exit status: 0 the rules were applied, 1 the rules file is invalid, the portal or the
 gateway could not be asked or the delivery is about no file or folder, 2 wrong usage or
@@ -50,18 +54,21 @@ unreadable input.`,
 	withVariables(cmd)
 	output := addOutput(cmd)
 	body := cmd.Flags().StringP("file", "f", "", "the `file` with the delivery's body, when it is not given as an argument")
-	stored := cmd.Flags().Int64("event", 0, "the `id` of an event that the running gateway has stored")
+	var stored eventID
+	cmd.Flags().Var(&stored, "event", "the `id` of an event that the running gateway has stored")
+	only := cmd.Flags().String("rule", "", "tell of the rule of this `name` alone")
 	portal := cmd.Flags().String("portal", "", "the `name` of the portal that sent it; needed when there are several")
 	online := cmd.Flags().Bool("online", false, "ask the portal for what the delivery does not say")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd, env); err != nil {
 			return err
 		}
+		tell := func(e explain.Explanation) error { return printExplanation(env.stdout, output.value, *only, e) }
 		if cmd.Flags().Changed("event") {
 			if len(args) == 1 || *body != "" || *portal != "" || *online {
 				return errors.New("a stored event has its own body and portal, and the portal is asked: give --event alone")
 			}
-			return explainStored(cmd.Context(), env, gateway, output.value, *stored)
+			return explainStored(cmd.Context(), gateway, int64(stored), tell)
 		}
 		switch {
 		case len(args) == 1 && *body != "":
@@ -87,16 +94,34 @@ unreadable input.`,
 		if err != nil {
 			return err
 		}
-		return explainDelivery(cmd.Context(), env.stdout, output.value, c, p, ev, *online)
+		return explainDelivery(cmd.Context(), c, p, ev, *online, tell)
 	}
 	return cmd
 }
 
-// explainStored lets the running gateway explain an event it has stored.
-func explainStored(ctx context.Context, env environment, gateway adminFlags, output string, id int64) error {
-	if id < 1 {
-		return errors.New("--event wants the id of a stored event, a number above 0")
+// eventID is the flag for a stored event. Its own type says in our words what it wants.
+type eventID int64
+
+func (id *eventID) String() string {
+	if *id == 0 {
+		return ""
 	}
+	return strconv.FormatInt(int64(*id), 10)
+}
+
+func (id *eventID) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return errors.New("wanted is the id of a stored event, a number above 0")
+	}
+	*id = eventID(n)
+	return nil
+}
+
+func (id *eventID) Type() string { return "id" }
+
+// explainStored lets the running gateway explain an event it has stored.
+func explainStored(ctx context.Context, gateway adminFlags, id int64, tell func(explain.Explanation) error) error {
 	var e explain.Explanation
 	err := gateway.post(ctx, fmt.Sprintf("/api/v1/events/%d/explain", id), &e)
 	var status *statusError
@@ -106,7 +131,7 @@ func explainStored(ctx context.Context, env environment, gateway adminFlags, out
 	case err != nil:
 		return findings(fmt.Errorf("explain event %d: %w", id, err))
 	}
-	return printExplanation(env.stdout, output, e)
+	return tell(e)
 }
 
 func choosePortal(c *config.Config, name string) (config.Portal, error) {
@@ -144,7 +169,9 @@ func readDelivery(env environment, path string) (event.Event, error) {
 	return ev, nil
 }
 
-func explainDelivery(ctx context.Context, w io.Writer, output string, c *config.Config, p config.Portal, ev event.Event, online bool) error {
+func explainDelivery(
+	ctx context.Context, c *config.Config, p config.Portal, ev event.Event, online bool, tell func(explain.Explanation) error,
+) error {
 	facts := rules.Facts{Portal: p.Name, Event: ev, Now: time.Now()}
 	own := false
 	if online {
@@ -154,10 +181,16 @@ func explainDelivery(ctx context.Context, w io.Writer, output string, c *config.
 			return findings(fmt.Errorf("ask portal %s: %w", p.Name, err))
 		}
 	}
-	return printExplanation(w, output, explain.New(c.Rules, facts, online, own))
+	return tell(explain.New(c.Rules, facts, online, own))
 }
 
-func printExplanation(w io.Writer, output string, e explain.Explanation) error {
+func printExplanation(w io.Writer, output, only string, e explain.Explanation) error {
+	if only != "" {
+		var err error
+		if e, err = e.Only(only); err != nil {
+			return findings(err)
+		}
+	}
 	if output == "json" {
 		return writeJSON(w, e)
 	}

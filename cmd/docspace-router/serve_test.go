@@ -87,7 +87,8 @@ func TestServe(t *testing.T) {
 
 	// So does the running gateway, about an event it has stored.
 	stored := exec.Command("docspace-router", "explain", "--event", "1", "--admin", g.admin)
-	if out, err := stored.CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("room %s \"Client\"\n\n  yes  rule-1\n", source)) {
+	if out, err := stored.CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("room %s \"Client\"\n\n  yes  rule-1\n", source)) ||
+		!strings.HasPrefix(string(out), "event 1 is ") || !strings.Contains(string(out), "\nWhat the rules in use now make of it:\n\n") {
 		t.Errorf("explain --event 1: %v\n%s", err, out)
 	}
 	missing := exec.Command("docspace-router", "explain", "--event", "1000", "--admin", "http://"+g.admin)

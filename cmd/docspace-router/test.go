@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,13 +54,16 @@ usage, no test at all, or tests that cannot be read.`,
 		}
 		run.flags.withoutSecrets, run.flags.allowUnsigned = true, true
 		files, err := run.all(cmd.Context(), args)
+		if *junit != "" {
+			failed := writeJUnit(*junit, files, err)
+			if failed != nil && err != nil {
+				report(env.stderr, failed)
+			} else if failed != nil {
+				return unreadable(failed)
+			}
+		}
 		if err != nil {
 			return err
-		}
-		if *junit != "" {
-			if err := writeJUnit(*junit, files); err != nil {
-				return unreadable(err)
-			}
 		}
 		return printTests(env.stdout, output.value, files)
 	}
@@ -210,15 +214,46 @@ func testsBelow(dir string) ([]string, error) {
 	return paths, err
 }
 
-func writeJUnit(path string, files []ruletest.File) error {
+// writeJUnit writes what became of the tests, or why they could not be run.
+func writeJUnit(path string, files []ruletest.File, trouble error) error {
 	var b bytes.Buffer
-	if err := ruletest.WriteJUnit(&b, files); err != nil {
+	write := func() error { return ruletest.WriteJUnit(&b, files) }
+	if trouble != nil {
+		write = func() error { return ruletest.WriteUnread(&b, unread(trouble)) }
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	return nil
+}
+
+// unread lists the files that kept the tests from being run, each with all its mistakes.
+func unread(err error) []ruletest.Unread {
+	var problems config.Problems
+	var tests *testProblems
+	var file *config.FileError
+	switch {
+	case errors.As(err, &tests):
+		problems = tests.problems
+	case errors.As(err, &problems):
+	case errors.As(err, &file):
+		return []ruletest.Unread{{Name: file.Path, Line: 1, Why: err.Error()}}
+	default:
+		return []ruletest.Unread{{Name: "docspace-router test", Why: err.Error()}}
+	}
+	var files []ruletest.Unread
+	for _, p := range problems {
+		i := slices.IndexFunc(files, func(f ruletest.Unread) bool { return f.Name == p.File })
+		if i < 0 {
+			files = append(files, ruletest.Unread{Name: p.File, Line: p.Line, Why: p.String()})
+			continue
+		}
+		files[i].Why += "\n" + p.String()
+	}
+	return files
 }
 
 func printTests(w io.Writer, output string, files []ruletest.File) error {

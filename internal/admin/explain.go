@@ -67,7 +67,12 @@ func (a api) explainStored(ctx context.Context, in *explainStoredInput) (*explai
 	if ev.CreatedOn.IsZero() {
 		ev.CreatedOn = stored.HappenedAt
 	}
-	return a.explain(ctx, stored.Portal, ev)
+	out, err := a.explain(ctx, stored.Portal, ev)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.Stored = &explain.Stored{ID: in.ID, State: stored.State, Reason: stored.Reason}
+	return out, nil
 }
 
 func (a api) explain(ctx context.Context, portal string, ev event.Event) (*explainOutput, error) {

@@ -58,6 +58,7 @@ func TestExplain(t *testing.T) {
 		{"a body", "explain?portal=acme", delivery, http.StatusOK, `"portal":"acme","trigger":"","entry_kind":"","entry_id":"5"`},
 		{"a body of the only portal", "explain", delivery, http.StatusOK, `"rules":[{"rule":"a","matched":false}]`},
 		{"a stored event", fmt.Sprintf("events/%d/explain", kept), "", http.StatusOK, `"portal":"beta","trigger":"","entry_kind":"","entry_id":"5"`},
+		{"what became of a stored event", fmt.Sprintf("events/%d/explain", kept), "", http.StatusOK, fmt.Sprintf(`"stored":{"id":%d,"state":"pending"}`, kept)},
 		{"a stored event there is not", "events/1000/explain", "", http.StatusNotFound, "there is no event 1000"},
 		{"a stored event that cannot be read", fmt.Sprintf("events/%d/explain", bad), "", http.StatusUnprocessableEntity, "the stored body cannot be read"},
 		{"an event that is no number", "events/x/explain", "", http.StatusUnprocessableEntity, "invalid integer"},

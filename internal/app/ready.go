@@ -63,7 +63,7 @@ func (a *App) rulesCheck() (state, more string) {
 	inUse := fmt.Sprintf("%s (%s)", countRules(rules.Rules), shortHash(rules.Hash))
 	switch {
 	case a.live.Status().Partly:
-		return "files have errors", " and are in use as they last were without, if they ever were; " + inUse + " in all"
+		return "files have errors", ", their last good versions are in use, where there are any; " + inUse + " in all"
 	case len(rules.Errors) > 0:
 		return "the file has errors", "; the last good version is in use, " + inUse
 	}

@@ -28,6 +28,11 @@ func assemble(files, good []File, o Options, isDir bool) (*Config, []secretFile,
 	if len(r.problems()) > 0 {
 		return nil, secrets, all
 	}
+	if d := a.unclear; d != nil && r.noBlock {
+		d.add(start, "", "mend it, or move it away",
+			"the portals may be described here, so the rules of the other files are not put to use without it")
+		return nil, secrets, append(all, d.problems[len(d.problems)-1])
+	}
 	return r.config, secrets, a.problems
 }
 
@@ -36,6 +41,7 @@ type assembly struct {
 	lastGood map[string]File
 	trusted  map[string]bool // files that are as they were when all was well
 	problems Problems        // of the files that are not in use as they stand
+	unclear  *document       // the first of a first start that is left out and may name portals
 }
 
 // without returns the files of a reading, those that are to blame for its problems replaced or
@@ -54,6 +60,8 @@ func (a *assembly) without(r *reading) []File {
 		case len(r.docs[i].portalNames) > 0 && (known || len(a.lastGood) == 0):
 			// Its secrets may have gone. Rules must not end up on another portal for that.
 			return nil
+		case r.docs[i].mayName && len(a.lastGood) == 0 && a.unclear == nil:
+			a.unclear = r.docs[i]
 		}
 	}
 	return next

@@ -72,11 +72,11 @@ func TestAFileMayHoldPortalsAlone(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{
 		"portals.yaml": twoPortals,
-		"rules.yaml":   strings.Replace(team("a", "b"), "defaults: {", "defaults: {portal: acme, ", 1),
+		"rules.yaml":   strings.Replace(team("a"), "defaults: {", "defaults: {portal: acme, ", 1),
 	})
 	c, err := Load(Options{Path: dir, LookupEnv: onePortal()})
 	must(t, err)
-	if len(c.Portals) != 2 || c.Rules.Len() != 2 {
+	if len(c.Portals) != 2 || c.Rules.Len() != 1 {
 		t.Errorf("%d portals and %d rules", len(c.Portals), c.Rules.Len())
 	}
 	if got, want := c.Warnings.Error(), filepath.Join(dir, "portals.yaml")+":4:3: portals.beta: no enabled rule is for the portal beta"; got != want {
@@ -277,8 +277,21 @@ func TestADirectoryThatNeverWasGoodIsRefused(t *testing.T) {
 	if _, err := NewLive(t.Context(), fast(dir)); err == nil || !strings.Contains(err.Error(), "a.yaml:1:1: this is not YAML") {
 		t.Errorf("NewLive: %v", err)
 	}
-	// With one good file among the bad there is something to route by.
+	// The broken file may hold the portals that the rules of the good one are for.
 	write(t, filepath.Join(dir, "b.yaml"), team("b"))
+	for _, text := range []string{"rules: [", "- a", "version: 1\nportals:\n", strings.TrimSuffix(twoPortals, "*p\n") + "{"} {
+		write(t, filepath.Join(dir, "a.yaml"), text)
+		if _, err := NewLive(t.Context(), fast(dir)); err == nil || !strings.Contains(err.Error(), "a.yaml:1:1: the portals may be described here") {
+			t.Errorf("NewLive beside %q: %v", text, err)
+		}
+	}
+	write(t, filepath.Join(dir, "p.yaml"), strings.Replace(twoPortals, "  beta: *p\n", "", 1))
+	if l := newLive(t, fast(dir)); names(l) != "b" || l.Current().Portals[0].Name != "acme" {
+		t.Errorf("rules %q on %v", names(l), l.Current().Portals)
+	}
+	must(t, os.Remove(filepath.Join(dir, "p.yaml")))
+	// With one good file among the bad there is something to route by.
+	write(t, filepath.Join(dir, "a.yaml"), "version: 1\nrules: []\n")
 	l := newLive(t, fast(dir))
 	if names(l) != "b" || !l.Status().Partly {
 		t.Errorf("rules %q, %+v", names(l), l.Status())

@@ -33,6 +33,7 @@ type document struct {
 	warnings    Problems
 	secretFiles []secretFile
 	portalNames []string // those with problems included
+	mayName     bool     // it may name portals that are not among portalNames
 	visits      int
 }
 
@@ -134,13 +135,33 @@ func (d *document) syntax(err error) {
 		line = n
 	}
 	line = min(max(line, 1), len(lines))
-	hint := ""
+	message, hint := plainSyntax(m[2], lines[line-1])
 	indent := lines[line-1][:len(lines[line-1])-len(strings.TrimLeft(lines[line-1], " \t"))]
 	column := len(indent) + 1
 	if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
 		hint, column = "indent with spaces, YAML does not allow tabs", tab+1
 	}
-	d.add(&yaml.Node{Line: line, Column: column}, "", hint, "this is not YAML: %s", m[2])
+	d.add(&yaml.Node{Line: line, Column: column}, "", hint, "this is not YAML: %s", message)
+}
+
+// bang matches a value that starts with an exclamation mark.
+var bang = regexp.MustCompile(`[:-] +!`)
+
+// plainSyntax puts an error of the YAML parser in words for people, where it is one that
+// conditions and secrets lead to.
+func plainSyntax(message, line string) (plain, hint string) {
+	switch {
+	case strings.HasPrefix(message, "unknown anchor "):
+		// The name is left out: it may be a secret without its quotes.
+		return "an alias refers to an anchor that is not there", "put text that starts with * in quotes"
+	case message == "found unexpected end of stream":
+		return "a quote is not closed", ""
+	case message == "mapping values are not allowed in this context" && strings.Count(line, ": ") > 1:
+		return `": " inside a text without quotes`, "put the whole text in quotes, or below a |"
+	case bang.MatchString(line):
+		return message, "YAML takes a ! at the start of a value for itself: write not, or put it in quotes"
+	}
+	return message, ""
 }
 
 // firstBadLine finds a line up to which the text has no such error and with which it has, or 0.

@@ -49,8 +49,8 @@ type Status struct {
 	LastAttempt  time.Time
 	LastError    error // nil after a success; Problems where files are to blame
 	FromLastGood bool  // the version in use is the one kept from an earlier run
-	// Partly says that files of the directory with problems are in use as they last were
-	// without, or not at all, while the others are as they stand.
+	// Partly says that in place of files of the directory with problems their last good versions
+	// are in use, or nothing where there are none, while the others are as they stand.
 	Partly bool
 }
 
@@ -243,7 +243,7 @@ func (l *Live) logged(started time.Time, cause, status string, err error) {
 	case s.FromLastGood:
 		attrs = append(attrs, "reason", "the last good version from the database is in use")
 	case s.Partly:
-		attrs = append(attrs, "reason", "files without problems are in use, the others as they last were without")
+		attrs = append(attrs, "reason", "in place of each file with problems its last good version is in use, if it has one; the other files are in use as they are")
 	}
 	l.logger.Error("configuration refused", attrs...)
 }

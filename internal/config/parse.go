@@ -121,12 +121,12 @@ func (r *reading) readPortals(order []int, tops []fields, shared *known) {
 		d := r.docs[i]
 		top := d.root()
 		if top == nil {
-			unclear = true // its portals are not known
+			unclear, d.mayName = true, true
 			continue
 		}
 		f, ok := d.mapping(top, "", topKeys)
 		if !ok {
-			unclear = true
+			unclear, d.mayName = true, true
 			continue
 		}
 		tops[i] = f
@@ -141,7 +141,7 @@ func (r *reading) readPortals(order []int, tops []fields, shared *known) {
 		blocks++
 		n := f.get("portals")
 		if n == nil || n.Kind != yaml.MappingNode {
-			unclear = true
+			unclear, d.mayName = true, true
 		}
 		if n != nil {
 			r.addPortals(d, n, at)

@@ -237,6 +237,8 @@ func TestGoodFiles(t *testing.T) {
 					Action: event.Copy, Conflict: event.Duplicate,
 				}},
 			},
+			Warnings: "language.yaml:10:25: defaults.destination.folder: ids belong to one portal, and this rule is for 2: " +
+				"on the others the destination 9 is something else, or nothing, write one rule for each portal",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

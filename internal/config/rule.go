@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gopkg.in/yaml.v3"
 
@@ -265,13 +266,31 @@ func (d *document) oneOf(n *yaml.Node, path, what string, words []string) string
 
 // expression reads the text of an expression; `when: true` needs no quotes.
 func (rd *rulesReader) expression(n *yaml.Node, path, without string) string {
-	if n.Kind == yaml.ScalarNode && (n.ShortTag() == "!!str" || n.ShortTag() == "!!bool") {
-		if strings.TrimSpace(n.Value) == "" {
-			rd.add(n, path, without, "the expression is empty")
-			return ""
-		}
+	negated, bang := strings.CutPrefix(n.Tag, "!")
+	if rd.lostBang(n) {
+		negated, bang = n.Value, true
+	}
+	switch {
+	case bang && !strings.HasPrefix(negated, "!"):
+		rd.add(n, path, "write not "+negated+", or put it in quotes", "YAML takes a ! at the start of a value for itself")
+	case n.Kind != yaml.ScalarNode || n.ShortTag() != "!!str" && n.ShortTag() != "!!bool":
+		rd.add(n, path, "", "must be an expression, not %s", kindOf(n))
+	case strings.TrimSpace(n.Value) == "":
+		rd.add(n, path, without, "the expression is empty")
+	default:
 		return n.Value
 	}
-	rd.add(n, path, "", "must be an expression, not %s", kindOf(n))
 	return ""
+}
+
+// lostBang reports whether a ! stands before a scalar by itself. It is no part of the value, which
+// would mean the opposite without it, and the node does not tell of it.
+func (d *document) lostBang(n *yaml.Node) bool {
+	c := &cursor{lines: d.rawLines(), line: n.Line, column: n.Column}
+	if r, ok := c.peek(); !ok || r != '!' {
+		return false
+	}
+	c.next()
+	r, ok := c.peek()
+	return ok && unicode.IsSpace(r)
 }

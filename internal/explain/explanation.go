@@ -21,7 +21,17 @@ type Explanation struct {
 	Room     *Room      `json:"room,omitempty" doc:"the room it lies in, where that is known"`
 	OwnEvent bool       `json:"own_event,omitempty" doc:"the gateway caused the event, so that only rules with own_events see it"`
 	MaybeOwn bool       `json:"maybe_own_event,omitempty" doc:"the gateway may have caused the event; the portal was not asked"`
+	Stored   *Stored    `json:"stored,omitempty" doc:"what became of the event, where it is a stored one"`
 	Rules    []Verdict  `json:"rules" doc:"in the order of the rules file"`
+
+	one bool // a rule was asked for by its name
+}
+
+// Stored is what became of a stored event when it was routed, by the rules of that time.
+type Stored struct {
+	ID     int64            `json:"id"`
+	State  event.EventState `json:"state" enum:"pending,routed,ignored,failed"`
+	Reason string           `json:"reason,omitempty"`
 }
 
 // Room is the room an entry lies in.
@@ -137,8 +147,35 @@ func (u *undecided) look(i int, spec *rules.Spec, v rules.Verdict) {
 	u.moves = u.moves || spec.Action == event.Move
 }
 
+// Only keeps the verdict on one rule.
+func (e Explanation) Only(rule string) (Explanation, error) {
+	names := make([]string, len(e.Rules))
+	for i, v := range e.Rules {
+		if v.Rule == rule {
+			e.Rules, e.one = []Verdict{v}, true
+			return e, nil
+		}
+		names[i] = v.Rule
+	}
+	if near := rules.Nearest(rule, names); near != "" {
+		return e, fmt.Errorf("there is no rule %s, did you mean %s?", rule, near)
+	}
+	return e, fmt.Errorf("there is no rule %s", rule)
+}
+
+// maxPrinted is how many rules are printed in full. Of more, those that do not match are only
+// counted: nobody reads through thousands.
+const maxPrinted = 100
+
 // Print writes the explanation for people.
 func (e Explanation) Print(w io.Writer) {
+	if e.Stored != nil {
+		fmt.Fprintf(w, "event %d is %s", e.Stored.ID, e.Stored.State)
+		if e.Stored.Reason != "" {
+			fmt.Fprintf(w, ": %s", e.Stored.Reason)
+		}
+		fmt.Fprint(w, "\nWhat the rules in use now make of it:\n\n")
+	}
 	fmt.Fprintf(w, "%s on portal %s: %s %s %q", e.Trigger, e.Portal, e.Kind, e.EntryID, e.Title)
 	if e.ParentID != "" {
 		fmt.Fprintf(w, " in folder %s", e.ParentID)
@@ -153,19 +190,26 @@ func (e Explanation) Print(w io.Writer) {
 	if e.MaybeOwn {
 		fmt.Fprint(w, "If the gateway caused this event itself, only rules with own_events see it; --online tells.\n\n")
 	}
-	matched, open, elsewhere := 0, 0, 0
+	matched, open, elsewhere, left := 0, 0, 0, 0
 	for _, v := range e.Rules {
-		if v.Condition == rules.OnPortal {
+		if v.Condition == rules.OnPortal && !e.one {
 			elsewhere++
 			continue
 		}
-		v.print(w)
+		if len(e.Rules) <= maxPrinted || v.Matched || v.Undecided {
+			v.print(w)
+		} else {
+			left++
+		}
 		switch {
 		case v.Undecided:
 			open++
 		case v.Matched:
 			matched++
 		}
+	}
+	if left > 0 {
+		fmt.Fprintf(w, "  and %s that did not match: --rule NAME says why one did not, -o json why each\n", countRules(left))
 	}
 	fmt.Fprintf(w, "\n%d of %s", matched, countRules(len(e.Rules)-elsewhere))
 	if matched == 1 {

@@ -215,7 +215,7 @@ func toFinding(err error, source string) finding {
 	if !errors.As(err, &fe) {
 		return finding{at: -1, message: plainTypes(err.Error())}
 	}
-	return finding{at: fe.From, message: plainTypes(fe.Message)}
+	return advise(finding{at: fe.From, message: plainTypes(fe.Message)}, source)
 }
 
 // plainTypes puts our words in place of Go's in a message of expr.
@@ -255,7 +255,7 @@ var typeWords = strings.NewReplacer(
 	"expected string, but got", "a path must be text, but this is",
 	"time.Time", "time",
 	"time.Duration", "duration",
-	"token EOF", "end",
+	"unexpected token EOF", "the expression ends too early",
 	"unexpected token", "unexpected",
 )
 

@@ -70,12 +70,20 @@ func (ev *evaluation) part(p part) (verdict, error) {
 }
 
 // condition evaluates the parts in order up to the first that does not hold, as && does, and
-// returns that one's index.
+// returns that one's index. A part that is not known does not end it: where a later one is
+// false, nobody need know.
 func (ev *evaluation) condition(c *condition) (verdict, int, error) {
+	open, why := -1, error(nil)
 	for i, p := range c.parts {
-		if v, err := ev.part(p); v != yes {
+		switch v, err := ev.part(p); {
+		case v == unknown && open < 0:
+			open, why = i, err
+		case v == no, v == broken:
 			return v, i, err
 		}
+	}
+	if open >= 0 {
+		return unknown, open, why
 	}
 	return yes, len(c.parts), nil
 }

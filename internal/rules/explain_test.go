@@ -66,6 +66,10 @@ func TestExplainNamesTheFirstConditionThatFailed(t *testing.T) {
 		"a function of a time":   {ruleSpec("a", when(`event.created_on.Year() > 2000`)), upload(), no("when", `event.created_on.Year() > 2000`, `event.created_on = 0001-01-01T00:00:00Z`)},
 		"a list of tags":         {ruleSpec("a", when(`"vip" in room.tags`)), upload(tagged("a", "b")), no("when", `"vip" in room.tags`, `room.tags = ["a","b"]`)},
 		"a constant":             {ruleSpec("a", when(`false`)), upload(), no("when", `false`, ``)},
+		"a part that is false after one not known": {
+			ruleSpec("a", when(`file.size > 10 && file.extension == "docx"`)), upload(),
+			no("when", `file.extension == "docx"`, `file.extension = "pdf"`),
+		},
 		"unknown facts": {
 			ruleSpec("a", when(`file.size > 1`)), upload(),
 			Verdict{

@@ -122,6 +122,14 @@ func TestMatch(t *testing.T) {
 				Considered: 1,
 			},
 		},
+		"a condition that is false whatever is unknown is no match": {
+			[]Spec{ruleSpec("a", when(`file.size > 10 && file.extension == "docx"`))}, upload(),
+			Result{Considered: 1},
+		},
+		"a condition that fails whatever is unknown says how": {
+			[]Spec{ruleSpec("a", when(`file.size > 10 && payload.missing.deep == 1`))}, upload(),
+			Result{Errors: []EvalError{{"a", "when", "cannot fetch deep from <nil>"}}, Considered: 1},
+		},
 		"a condition that is not boolean at run time is no match": {
 			[]Spec{ruleSpec("a", when("payload.title"))}, upload(),
 			Result{Errors: []EvalError{{"a", "when", `the result is "report.pdf", not true or false`}}, Considered: 1},

@@ -19,6 +19,7 @@ var functions = []string{"glob"}
 type finding struct {
 	at            int
 	message, hint string
+	portal        string // it is none in a rule for this portal
 }
 
 // entryKinds says which kinds of entry the triggers of a rule bring.
@@ -98,6 +99,7 @@ func (c *names) walk(n ast.Node) {
 		}
 	case *ast.BinaryNode:
 		c.idAgainstNumber(n)
+		c.listAsText(n)
 		c.vainComparison(n)
 	}
 	for _, child := range children(n) {
@@ -306,41 +308,15 @@ func (c *names) idAgainstNumber(n *ast.BinaryNode) {
 	}
 }
 
-// vainComparison reports texts that a variable never equals, in the ways people write them.
-func (c *names) vainComparison(n *ast.BinaryNode) {
-	switch n.Operator {
-	case "==", "!=", "in":
-	default:
+// listAsText reports tags that are looked for as if the list were a text.
+func (c *names) listAsText(n *ast.BinaryNode) {
+	if n.Operator != "contains" && n.Operator != "==" {
 		return
 	}
-	for _, side := range [][2]ast.Node{{n.Left, n.Right}, {n.Right, n.Left}} {
-		name, ok := c.fullName(side[0])
-		if !ok || name != "file.extension" && name != "room.type" {
-			continue
-		}
-		others := []ast.Node{side[1]}
-		if list, ok := side[1].(*ast.ArrayNode); ok {
-			others = list.Nodes
-		}
-		for _, other := range others {
-			if text, ok := other.(*ast.StringNode); ok {
-				c.vainText(name, text)
-			}
-		}
-	}
-}
-
-func (c *names) vainText(name string, text *ast.StringNode) {
-	doubt := func(hint, format string, args ...any) {
-		c.doubts = append(c.doubts, finding{at: text.Location().From, message: fmt.Sprintf(format, args...), hint: hint})
-	}
-	switch v := text.Value; {
-	case name == "room.type" && !slices.Contains(RoomTypes(), v):
-		doubt("known are "+strings.Join(RoomTypes(), ", "), "no room has the type %q", v)
-	case name == "file.extension" && strings.HasPrefix(v, "."):
-		doubt(fmt.Sprintf("write %q", strings.ToLower(strings.TrimLeft(v, "."))), "file.extension has no dot, so it is never %q", v)
-	case name == "file.extension" && v != strings.ToLower(v):
-		doubt(fmt.Sprintf("write %q", strings.ToLower(v)), "file.extension is in lower case, so it is never %q", v)
+	name, ok := c.fullName(n.Left)
+	text, isText := n.Right.(*ast.StringNode)
+	if ok && name == "room.tags" && isText {
+		c.report(n, fmt.Sprintf("write %q in room.tags", text.Value), "room.tags is a list")
 	}
 }
 

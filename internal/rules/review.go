@@ -51,9 +51,11 @@ func reviewRules(all []rule) []SpecError {
 			continue
 		}
 		rv.expressions(i)
+		rv.portals(i)
 		rv.places(i)
 		if !rv.shadowed(i) {
 			rv.moves(i)
+			rv.copies(i)
 		}
 	}
 	return rv.found
@@ -70,6 +72,12 @@ func (rv *review) expressions(i int) {
 	r := &rv.rules[i]
 	if r.condition != nil {
 		for _, f := range r.condition.doubts {
+			if f.portal != "" {
+				if slices.Contains(r.spec.Portals, f.portal) {
+					continue
+				}
+				f.hint = "it is for " + strings.Join(r.spec.Portals, ", ")
+			}
 			line, column := lineColumn(r.spec.When, f.at)
 			rv.found = append(rv.found, SpecError{
 				Rule: i, Name: r.spec.Name, Field: "when", Line: line, Column: column, Message: f.message, Hint: f.hint,
@@ -80,6 +88,21 @@ func (rv *review) expressions(i int) {
 		rv.warn(i, "own_events", 0, "add a trigger such as file.copied or file.moved",
 			"own_events has no effect: what the gateway does fires none of these triggers")
 	}
+}
+
+// portals reports ids in a rule for several portals, of which they can only be right on one. Every
+// destination is an id.
+func (rv *review) portals(i int) {
+	spec := &rv.rules[i].spec
+	if len(spec.Portals) < 2 {
+		return
+	}
+	what, field, id := "destination", "destination", spec.Routes[0].Destination
+	if source := spec.Routes[0].Source; source != "" {
+		what, field, id = "source", "source", source
+	}
+	rv.warn(i, field, 0, "write one rule for each portal",
+		"ids belong to one portal, and this rule is for %d: on the others the %s %s is something else, or nothing", len(spec.Portals), what, id)
 }
 
 // places reports destinations that are sources of the same rule.
@@ -184,6 +207,28 @@ func (rv *review) moves(i int) {
 				return
 			default:
 				rv.warn(i, "action", 0, "", "two moves compete: an entry is moved once, and %s (%s) moves the same ones first", a.Name, a.Origin)
+				return
+			}
+		}
+	}
+}
+
+// copies reports a copy that an earlier rule puts into the same folder as well.
+func (rv *review) copies(i int) {
+	spec := &rv.rules[i].spec
+	if spec.Action != event.Copy {
+		return
+	}
+	for j := range spec.Routes {
+		route := &spec.Routes[j]
+		for _, at := range rv.claims[keyOf(route)] {
+			a := &rv.rules[at.rule].spec
+			switch {
+			case int(at.rule) >= i, a.Action != event.Copy, a.Stop, a.Fallback != spec.Fallback: // not both act
+			case a.Routes[at.route].Destination != route.Destination, a.Path != spec.Path:
+			case !includes(a, spec) && !includes(spec, a):
+			default:
+				rv.warn(i, "destination", j, "", "two rules copy the same entries to one place: %s (%s) copies them to %s as well", a.Name, a.Origin, route.Destination)
 				return
 			}
 		}

@@ -94,6 +94,7 @@ type junitSuites struct {
 	XMLName  xml.Name     `xml:"testsuites"`
 	Tests    int          `xml:"tests,attr"`
 	Failures int          `xml:"failures,attr"`
+	Errors   int          `xml:"errors,attr"`
 	Suites   []junitSuite `xml:"testsuite"`
 }
 
@@ -101,6 +102,7 @@ type junitSuite struct {
 	Name     string      `xml:"name,attr"`
 	Tests    int         `xml:"tests,attr"`
 	Failures int         `xml:"failures,attr"`
+	Errors   int         `xml:"errors,attr"`
 	Cases    []junitCase `xml:"testcase"`
 }
 
@@ -110,6 +112,7 @@ type junitCase struct {
 	File    string        `xml:"file,attr"`
 	Line    int           `xml:"line,attr"`
 	Failure *junitFailure `xml:"failure"`
+	Error   *junitFailure `xml:"error"`
 }
 
 type junitFailure struct {
@@ -136,6 +139,32 @@ func WriteJUnit(w io.Writer, files []File) error {
 		all.Failures += suite.Failures
 		all.Suites = append(all.Suites, suite)
 	}
+	return writeXML(w, all)
+}
+
+// Unread is a file whose tests could not be run, and why.
+type Unread struct {
+	Name string
+	Line int // of the first mistake
+	Why  string
+}
+
+// WriteUnread writes in the same XML that no test was run. A report of an earlier run that
+// stayed would have a build server show tests that passed.
+func WriteUnread(w io.Writer, files []Unread) error {
+	all := junitSuites{Tests: len(files), Errors: len(files)}
+	for _, f := range files {
+		first, _, _ := strings.Cut(f.Why, "\n")
+		c := junitCase{
+			Name: "the tests can be run", Class: f.Name, File: f.Name, Line: f.Line,
+			Error: &junitFailure{Message: first, Text: f.Why},
+		}
+		all.Suites = append(all.Suites, junitSuite{Name: f.Name, Tests: 1, Errors: 1, Cases: []junitCase{c}})
+	}
+	return writeXML(w, all)
+}
+
+func writeXML(w io.Writer, all junitSuites) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

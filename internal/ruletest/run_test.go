@@ -30,6 +30,7 @@ rules:
   - {name: own, portal: acme, triggers: [file.moved], source: {folder: 3}, own_events: true, action: copy, destination: {folder: 25}}
   - {name: broken, portal: acme, triggers: [file.restored], source: {room: 1}, when: payload.none.deep == 1, action: copy, destination: {folder: 26}}
   - {name: folders, portal: beta, triggers: [folder.created], source: {room: 1}, when: 'folder.title startsWith "Project"', action: copy, destination: {folder: 27}}
+  - {name: large, portal: beta, triggers: [file.restored], source: {room: 1}, when: 'file.size > 10 && file.extension == "pdf"', action: copy, destination: {folder: 28}}
   - {name: home, portal: beta, triggers: [file.uploaded], source: {room: 1}, action: copy, destination: {folder: 3}}
   - {name: below, portal: beta, triggers: [file.created], source: {room: 1}, action: copy, destination: {folder: 1, path: '"inbox"'}}
 `
@@ -79,6 +80,7 @@ func TestTestsThatPass(t *testing.T) {
 	for name, text := range map[string]string{
 		"a copy":                            `given: {file: {title: a.pdf, size: 1}, in: 1}, expect: [{action: copy, to: 20}]`,
 		"nothing":                           `given: {file: {title: a.docx, size: 1 KB}, in: 1}, expect: none`,
+		"nothing, whatever the size":        `given: {portal: beta, trigger: file.restored, file: a.exe, in: 1}, expect: none`,
 		"two rules, in any order":           `given: {file: {title: a.pdf, size: 2 MB}, in: 3, at: 2026-03-02}, expect: [{action: copy, to: 21, path: Client A/2026-03}, {action: copy, to: 20, rule: pdfs, conflict: duplicate}]`,
 		"a person":                          `given: {trigger: file.created, file: a.pdf, in: 1, by: ana@else.com}, expect: [{action: move, to: 22}]`,
 		"a person of ours":                  `given: {trigger: file.created, file: a.pdf, in: 1, by: {email: ana@acme.com}}, expect: none`,
