@@ -71,7 +71,8 @@ CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
-CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
+-- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
+CREATE INDEX transfers_result ON transfers USING hash (result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
 CREATE TABLE operations (
