@@ -65,7 +65,7 @@ chaos: ## ROUNDS rounds of kills and faults against a simulated portal, each che
 
 .PHONY: build
 build: ## build a static binary, bin/docspace-router
-	go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/docspace-router ./cmd/docspace-router
+	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o bin/docspace-router ./cmd/docspace-router
 
 .PHONY: check
 check: format vet lint race tidy ## what CI checks, the quick part: no fuzzing, no demo

@@ -24,7 +24,7 @@ func buildGateway(t *testing.T) string {
 		t.Skip("builds the gateway and runs it")
 	}
 	binary := filepath.Join(t.TempDir(), "docspace-router")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "docspace-router/cmd/docspace-router").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, "docspace-router/cmd/docspace-router").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary

@@ -15,11 +15,23 @@ import (
 // ErrNotJSON says that a body is not JSON at all, so that nothing can be said about it.
 var ErrNotJSON = errors.New("body is not JSON")
 
-// NoEntryError says that a body is JSON but about no file or folder. Its text is the reason
+// NoEntryError says that a body is JSON but about no file or folder that can be handled. Its text is the reason
 // the sender is told.
-type NoEntryError struct{ Reason string }
+type NoEntryError struct {
+	Reason string
+	// TooLong: it names an entry, by an id that cannot be stored. Somebody may miss it.
+	TooLong bool
+}
 
 func (e *NoEntryError) Error() string { return e.Reason }
+
+// What a delivery calls its event, its webhook and its entry is looked up in indexes, whose keys
+// have an end in every database: PostgreSQL's at 2700 bytes, which one key shares with the portal's
+// name. DocSpace's own ids are short; connected storage names entries by their encoded path.
+const (
+	longestName    = 256
+	longestEntryID = 2000
+)
 
 // maxExpected is how many members an object of a delivery is likely to have at most; one with
 // more takes memory of its own.
@@ -32,8 +44,8 @@ const maxExpected = 32
 // under "entity", or at the top level. Fields of an unexpected type are treated as absent,
 // because DocSpace leaves default values out and adds fields between versions.
 //
-// The error is ErrNotJSON, or a *NoEntryError for JSON that is no object or names no file or
-// folder.
+// The error is ErrNotJSON, or a *NoEntryError for JSON that is no object, names no file or
+// folder, or names one by an id that is too long to be stored.
 func Parse(body []byte) (Event, error) {
 	if !json.Valid(body) {
 		return Event{}, ErrNotJSON
@@ -47,8 +59,8 @@ func Parse(body []byte) (Event, error) {
 	head, _ := object(top.get("event"), headBuf[:0])
 	hook, _ := object(top.get("webhook"), hookBuf[:0])
 	ev := Event{
-		ID:        string(identifier(head.get("id"))),
-		WebhookID: string(identifier(hook.get("id"))),
+		ID:        name(head.get("id")),
+		WebhookID: name(hook.get("id")),
 		Trigger:   firstText(head.get("trigger"), top.get("trigger"), top.get("event")),
 		CreatedOn: firstTime(head.get("createOn")),
 		CreatedBy: text(head.get("createBy")),
@@ -58,8 +70,7 @@ func Parse(body []byte) (Event, error) {
 		ev.Trigger = defaultTrigger
 	}
 	if ev.ID == "" {
-		digest := sha256.Sum256(body)
-		ev.ID = "sha256:" + hex.EncodeToString(digest[:])
+		ev.ID = named(body)
 	}
 	if !hasEntry(ev.Trigger) {
 		// Only the family is named: the reason goes back to the sender, who keeps little of it.
@@ -75,6 +86,10 @@ func Parse(body []byte) (Event, error) {
 	ev.Entry = parseEntry(entry, ev.Trigger)
 	if ev.Entry.ID == "" {
 		return Event{}, &NoEntryError{Reason: "the body names no file or folder"}
+	}
+	if len(ev.Entry.ID) > longestEntryID {
+		return Event{}, &NoEntryError{TooLong: true, Reason: fmt.Sprintf("the id of the %s has %d bytes, more than %d",
+			ev.Entry.Kind, len(ev.Entry.ID), longestEntryID)}
 	}
 	return ev, nil
 }
@@ -135,6 +150,22 @@ func identifier(raw json.RawMessage) ID {
 		return ""
 	}
 	return id
+}
+
+// name reads what identifies an event or a webhook. One that is too long goes by its digest, which
+// is the same for every delivery of it.
+func name(raw json.RawMessage) string {
+	id := string(identifier(raw))
+	if len(id) > longestName {
+		return named([]byte(id))
+	}
+	return id
+}
+
+// named is the name of what has none that can be kept.
+func named(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func firstID(raws ...json.RawMessage) ID {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -288,6 +289,47 @@ func TestParseTellsWhatItCannotUse(t *testing.T) {
 				t.Errorf("error %v, want a NoEntryError %q", err, tt.reason)
 			}
 		})
+	}
+}
+
+func TestALongNameGoesByItsDigest(t *testing.T) {
+	t.Parallel()
+	read := func(event, webhook string) Event {
+		ev, err := Parse(fmt.Appendf(nil, `{"event":{"id":%q},"webhook":{"id":%q},"payload":{"id":1}}`, event, webhook))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ev
+	}
+	long := strings.Repeat("x", longestName)
+	if ev := read(long, long); ev.ID != long || ev.WebhookID != long {
+		t.Errorf("names of %d bytes became %q and %q", longestName, ev.ID, ev.WebhookID)
+	}
+	const digested = 7 + 64
+	a, b, again := read(long+"a", long+"a"), read(long+"b", long+"b"), read(long+"a", long+"a")
+	if len(a.ID) != digested || len(a.WebhookID) != digested {
+		t.Errorf("longer ones became %q and %q", a.ID, a.WebhookID)
+	}
+	if a.ID == b.ID || a.WebhookID == b.WebhookID {
+		t.Error("two events or webhooks have one name")
+	}
+	if a.ID != again.ID || a.WebhookID != again.WebhookID {
+		t.Error("one event has two names")
+	}
+}
+
+func TestALongEntryIDIsIgnored(t *testing.T) {
+	t.Parallel()
+	body := func(n int) []byte {
+		return fmt.Appendf(nil, `{"event":{"id":1,"trigger":"folder.created"},"payload":{"id":%q}}`, strings.Repeat("x", n))
+	}
+	if ev, err := Parse(body(longestEntryID)); err != nil || len(ev.Entry.ID) != longestEntryID {
+		t.Errorf("an id of %d bytes: %v", longestEntryID, err)
+	}
+	_, err := Parse(body(longestEntryID + 1))
+	var noEntry *NoEntryError
+	if want := "the id of the folder has 2001 bytes, more than 2000"; !errors.As(err, &noEntry) || !noEntry.TooLong || noEntry.Reason != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }
 

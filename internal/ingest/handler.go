@@ -145,7 +145,11 @@ func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code
 	switch {
 	case errors.As(err, &noEntry):
 		h.metrics.ignored.WithLabelValues(portal.Name).Inc()
-		h.log.Debug("delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
+		level := slog.LevelDebug
+		if noEntry.TooLong {
+			level = slog.LevelWarn
+		}
+		h.log.Log(r.Context(), level, "delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
 		return http.StatusOK, reply{Status: "ok", Ignored: noEntry.Reason}
 	case err != nil:
 		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "not JSON", "err", err)

@@ -106,6 +106,7 @@ func TestAnswers(t *testing.T) {
 		{name: "an empty signed body", method: "POST", path: "/webhook/acme", header: signature("", secret), want: notJSON},
 		{name: "JSON that is no object", method: "POST", path: "/webhook/open", body: "[1]", want: ignored("the body is not a JSON object")},
 		{name: "JSON without an entry", method: "POST", path: "/webhook/open", body: `{"event":{"id":1}}`, want: ignored("the body names no file or folder")},
+		{name: "an id too long to be stored", method: "POST", path: "/webhook/open", body: `{"event":{"id":1},"payload":{"id":"` + strings.Repeat("x", 3000) + `"}}`, want: ignored("the id of the file has 3000 bytes, more than 2000")},
 		{name: "an event of a user", method: "POST", path: "/webhook/open", body: `{"event":{"id":1,"trigger":"user.created"},"payload":{"id":"x"}}`, want: ignored("an event of a user is not about a file or folder")},
 	}
 	for _, tt := range tests {

@@ -160,10 +160,11 @@ func (s *Store) tellRivals(ctx context.Context, tx *sql.Tx, t Transfer, o ClaimO
 
 var errNothingFits = errors.New("no transfer fits")
 
-// choose reads the lane's due transfers, oldest first, until a batch is full.
+// choose reads the lane's due transfers, oldest first, until a batch is full. The plus sign keeps
+// the database on the index that is in the order of ids.
 func choose(ctx context.Context, tx *sql.Tx, lane string, o ClaimOptions, now time.Time) (taken []Transfer, err error) {
 	rows, err := tx.QueryContext(ctx, `SELECT `+transferColumns+` FROM transfers
-		WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 ORDER BY id LIMIT $3`,
+		WHERE lane = $1 AND state = 'queued' AND +next_attempt_at <= $2 ORDER BY id LIMIT $3`,
 		lane, millis(now), o.Limit*claimWindow)
 	if err != nil {
 		return nil, err

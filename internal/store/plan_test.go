@@ -41,7 +41,7 @@ func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
 			case strings.Contains(text, "GROUP BY state") && strings.Contains(step, "USING COVERING INDEX"):
 				seen["counting reads an index alone"] = true
 			case strings.Contains(text, "rule_files"):
-			case strings.Contains(text, "UNION") && table == "": // lanes, without repetition
+			case strings.Contains(text, "UNION") && table == "": // lanes, of which there are few
 			default:
 				t.Errorf("%s\n\tin %s", step, strings.Join(strings.Fields(text), " "))
 			}
@@ -52,12 +52,46 @@ func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
 	}
 }
 
+// TestTheQueueIsReadAlongTheRightIndex names the index of each statement that runs all the time
+// and would have a worse one to choose, which every transfer of a state is in.
+func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
+	aboutTheFile(t)
+	t.Parallel()
+	h := open(t)
+	h.useEverything()
+	texts := append(kept(t, h.write), kept(t, h.read)...)
+	for _, tt := range []struct{ statement, step string }{
+		{"WHERE lane = $1 AND state = 'queued' AND next_attempt_at <= $2 LIMIT 1", "transfers_due (state=? AND lane=? AND next_attempt_at<?)"},
+		{"AND +next_attempt_at <= $2 ORDER BY id LIMIT $3", "transfers_queue (lane=? AND state=?)"},
+		{"SELECT (SELECT min(t.lane)", "transfers_due (state=? AND lane>?)"},
+		{"SELECT (SELECT min(t.lane)", "transfers_due (state=? AND lane=? AND next_attempt_at<?)"},
+		{"WHERE state = 'blocked' AND id > $1 ORDER BY id LIMIT $2", "transfers_state (state=? AND id>?)"},
+		{"AND (portal, entry_kind, entry_id) IN", "SEARCH transfers USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"FROM transfers WHERE state = $1 AND portal = $2 ORDER BY id DESC", "transfers_state_portal (state=? AND portal=?)"},
+		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},
+	} {
+		found := false
+		for _, text := range texts {
+			if !strings.Contains(strings.Join(strings.Fields(text), " "), tt.statement) {
+				continue
+			}
+			found = true
+			if plan := strings.Join(explain(t, h, text), "\n"); !strings.Contains(plan, tt.step) {
+				t.Errorf("%s\nis not read along %s but so:\n%s", text, tt.step, plan)
+			}
+		}
+		if !found {
+			t.Errorf("no statement was sent with %s", tt.statement)
+		}
+	}
+}
+
 // scanned is the table that a step of a plan reads from end to end, or "".
 func scanned(step string) string {
 	rest, ok := strings.CutPrefix(step, "SCAN ")
 	table, _, _ := strings.Cut(rest, " ")
-	// A partial index holds only what is open or queued: its end is near.
-	if !ok || strings.Contains(step, "operations_open") || strings.Contains(step, "transfers_queue") {
+	// A partial index holds only what is open: its end is near.
+	if !ok || strings.Contains(step, "operations_open") {
 		return ""
 	}
 	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files", "path_folders"}, table) {
@@ -89,7 +123,7 @@ func kept(t *testing.T, db *sql.DB) []string {
 func explain(t *testing.T, h *harness, text string) []string {
 	t.Helper()
 	head, _, _ := strings.Cut(strings.TrimSpace(text), " ")
-	if !slices.Contains([]string{"SELECT", "UPDATE", "DELETE", "INSERT"}, head) || strings.Contains(text, "goose") {
+	if !slices.Contains([]string{"SELECT", "UPDATE", "DELETE", "INSERT", "WITH"}, head) || strings.Contains(text, "goose") {
 		return nil
 	}
 	var plan []string
@@ -118,7 +152,10 @@ func (h *harness) useEverything() {
 	ctx := h.ctx()
 	h.route(h.planned(), h.planned(asMove))
 	h.must(h.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := h.LaneDue(ctx, tx, copyLane)
+		if _, err := h.LaneDue(ctx, tx, copyLane); err != nil {
+			return err
+		}
+		_, err := longestWaiting(ctx, tx, "acme", millis(h.time.now()))
 		return err
 	}))
 	op, _, err := h.Claim(ctx, copyLane, ClaimOptions{Limit: 1, Fit: anything, Budget: Budget{WritesPerDay: 10}})
@@ -139,6 +176,8 @@ func (h *harness) useEverything() {
 	h.must(err)
 	_, err = h.StalePending(ctx, h.time.now(), 10)
 	h.must(err)
+	h.must(h.ReleaseMoves(ctx))
+	h.set(2, "state", "blocked")
 	h.must(h.ReleaseMoves(ctx))
 	_, err = h.Transfer(ctx, 1)
 	h.must(err)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -28,6 +29,8 @@ type Store struct {
 	read  *sql.DB // PostgreSQL: the same pool
 	lock  *flock.Flock
 	now   func() time.Time
+
+	releasedTo atomic.Int64 // the blocked move that ReleaseMoves looked at last
 }
 
 // Kind says which database a Store is in.
@@ -108,6 +111,9 @@ func (s *Store) InTx(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
+		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+			err = ctx.Err() // which has rolled it back already
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil

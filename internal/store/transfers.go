@@ -278,17 +278,16 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 }
 
 // unblockMoves queues the moves that waited for copies which have now ended, and returns
-// their lanes.
+// their lanes. The empty string at the state keeps SQLite from reading every blocked move instead
+// of those of the entries.
 func (s *Store) unblockMoves(ctx context.Context, tx *sql.Tx, transfers []int64, now time.Time) ([]string, error) {
 	var lanes []string
 	err := inChunks(transfers, 500, func(chunk []int64) error {
 		rows, err := tx.QueryContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
-			WHERE state = 'blocked'
+			WHERE state || '' = 'blocked'
 				AND (portal, entry_kind, entry_id) IN (SELECT portal, entry_kind, entry_id FROM transfers WHERE id IN `+
 			placeholders(2, len(chunk))+`)
-				AND NOT EXISTS (SELECT 1 FROM transfers c WHERE c.portal = transfers.portal
-					AND c.entry_kind = transfers.entry_kind AND c.entry_id = transfers.entry_id
-					AND c."action" = 'copy' AND c.state IN ('queued', 'sending'))
+				AND `+copiesEnded+`
 			RETURNING lane`, append([]any{millis(now)}, anys(chunk)...)...)
 		if err != nil {
 			return fmt.Errorf("queue moves after their copies: %w", err)
@@ -307,27 +306,67 @@ func (s *Store) unblockMoves(ctx context.Context, tx *sql.Tx, transfers []int64,
 	return slices.Compact(lanes), err
 }
 
+// releaseBatch is how many blocked moves ReleaseMoves looks at.
+const releaseBatch = 2000
+
+// copiesEnded holds for a move that has no copy left to wait for.
+const copiesEnded = `NOT EXISTS (SELECT 1 FROM transfers c WHERE c.portal = transfers.portal
+	AND c.entry_kind = transfers.entry_kind AND c.entry_id = transfers.entry_id
+	AND c."action" = 'copy' AND c.state IN ('queued', 'sending'))`
+
 // ReleaseMoves queues blocked moves whose copies have all ended. Settling the copies does that
-// already; this covers a move that two processes stored and settled past each other.
+// already; this covers a move that two processes stored and settled past each other. As there is
+// rarely one, it looks without the writing connection, and where many moves are blocked each call
+// goes on from where the last one ended.
 func (s *Store) ReleaseMoves(ctx context.Context) error {
-	// Looking first keeps the writing connection free, because there is rarely anything to do.
-	blocked, err := queryColumn[int64](ctx, s.read, `SELECT id FROM transfers WHERE state = 'blocked' LIMIT 1`)
-	if err != nil || len(blocked) == 0 {
-		return err
+	type move struct {
+		id   int64
+		free bool
 	}
-	return s.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
-			WHERE state = 'blocked' AND NOT EXISTS (SELECT 1 FROM transfers c WHERE c.portal = transfers.portal
-				AND c.entry_kind = transfers.entry_kind AND c.entry_id = transfers.entry_id
-				AND c."action" = 'copy' AND c.state IN ('queued', 'sending'))`, millis(s.now()))
-		return err
+	after := s.releasedTo.Load()
+	blocked, err := queryAll(ctx, s.read, func(rows *sql.Rows) (m move, err error) {
+		err = rows.Scan(&m.id, &m.free)
+		return m, err
+	}, `SELECT id, `+copiesEnded+` FROM transfers WHERE state = 'blocked' AND id > $1 ORDER BY id LIMIT $2`, after, releaseBatch)
+	if err != nil {
+		return fmt.Errorf("look for moves without copies: %w", err)
+	}
+	var free []int64
+	for _, m := range blocked {
+		if m.free {
+			free = append(free, m.id)
+		}
+	}
+	err = inChunks(free, 500, func(chunk []int64) error {
+		return s.InTx(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
+				WHERE state = 'blocked' AND `+copiesEnded+` AND id IN `+placeholders(2, len(chunk)),
+				append([]any{millis(s.now())}, anys(chunk)...)...)
+			return err
+		})
 	})
+	if err != nil {
+		return fmt.Errorf("queue moves without copies: %w", err)
+	}
+	next := int64(0) // the first again
+	if len(blocked) == releaseBatch {
+		next = blocked[len(blocked)-1].id
+	}
+	s.releasedTo.Store(next)
+	return nil
 }
 
 // DueLanes returns the lanes that have work at this moment: a queued transfer whose time has
-// come, or an operation that is not settled.
+// come, or an operation that is not settled. It steps from one lane to the next along an index,
+// since there are few lanes and may be many transfers in each.
 func (s *Store) DueLanes(ctx context.Context) ([]string, error) {
-	return queryColumn[string](ctx, s.read, `SELECT lane FROM transfers WHERE state = 'queued' AND next_attempt_at <= $1
+	return queryColumn[string](ctx, s.read, `WITH RECURSIVE queued(lane) AS (
+			SELECT min(lane) FROM transfers WHERE state = 'queued'
+			UNION ALL
+			SELECT (SELECT min(t.lane) FROM transfers t WHERE t.state = 'queued' AND t.lane > queued.lane)
+			FROM queued WHERE queued.lane IS NOT NULL)
+		SELECT lane FROM queued WHERE lane IS NOT NULL AND EXISTS (SELECT 1 FROM transfers t
+			WHERE t.state = 'queued' AND t.lane = queued.lane AND t.next_attempt_at <= $1)
 		UNION SELECT lane FROM operations WHERE state <> 'settled'`, millis(s.now()))
 }
 

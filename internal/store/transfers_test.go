@@ -1,8 +1,11 @@
 package store
 
 import (
+	"crypto/rand"
 	"database/sql"
+	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -274,6 +277,40 @@ func TestReleaseMovesFindsThoseThatWaitForNothing(t *testing.T) {
 	h.must(h.ReleaseMoves(h.ctx()))
 	if want := []event.State{event.Done, event.Queued}; !slices.Equal(h.states(), want) {
 		t.Errorf("states are %v, want %v", h.states(), want)
+	}
+}
+
+// TestTheLongestIDsFitIntoTheIndexes stores the longest names that deliveries are taken with, and
+// for a copy one that is longer still. They are random, or a database would compress them.
+func TestTheLongestIDsFitIntoTheIndexes(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	long := func(n int) string {
+		b := make([]byte, n)
+		_, _ = rand.Read(b)
+		return hex.EncodeToString(b)[:n]
+	}
+	portal := long(100)
+	there := func(e *NewEvent) {
+		e.Portal, e.Event.WebhookID, e.Event.Entry.ID = portal, long(256), event.ID(long(2000))
+	}
+	id := h.insert(h.delivery(long(256), there))[0]
+	planned := h.planned(entry(event.ID(long(2000))))
+	planned.Portal, planned.Destination, planned.Trail = portal, event.ID(long(2000)), []string{"copies"}
+	h.save(Decision{EventID: id, State: event.EventRouted, Transfers: []NewTransfer{planned}})
+	op := h.claim(planned.Lane())
+	result := event.ID(long(6000))
+	_, err := h.SettleOperation(h.ctx(), op, []Outcome{{TransferID: op.Transfers[0].ID, State: event.Done, ResultID: result, ResultVersion: 3}}, "")
+	h.must(err)
+	known, err := h.KnownResults(h.ctx(), portal, event.File, []event.ID{result, "7"})
+	h.must(err)
+	if len(known) != 1 || known[result] != 3 {
+		t.Errorf("known results have versions %v", slices.Collect(maps.Values(known)))
+	}
+	other, err := h.KnownResults(h.ctx(), "acme", event.File, []event.ID{result})
+	h.must(err)
+	if len(other) > 0 {
+		t.Error("another portal knows the result")
 	}
 }
 

@@ -65,15 +65,19 @@ CREATE TABLE transfers (
 );
 CREATE INDEX transfers_event ON transfers (event_id);
 CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
-CREATE INDEX transfers_queue ON transfers (lane, id) WHERE state = 'queued';
-CREATE INDEX transfers_waiting ON transfers (portal, id) WHERE state = 'queued';
+-- The state is the same in all of a queue's index; that it is a column makes SQLite prefer these to
+-- transfers_state.
+CREATE INDEX transfers_queue ON transfers (lane, state, id) WHERE state = 'queued';
+CREATE INDEX transfers_due ON transfers (state, lane, next_attempt_at) WHERE state = 'queued';
 CREATE INDEX transfers_state ON transfers (state, id);
+CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
-CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
+-- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
+CREATE INDEX transfers_result ON transfers USING hash (result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
 CREATE TABLE operations (

@@ -65,9 +65,12 @@ CREATE TABLE transfers (
 );
 CREATE INDEX transfers_event ON transfers (event_id);
 CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
-CREATE INDEX transfers_queue ON transfers (lane, id) WHERE state = 'queued';
-CREATE INDEX transfers_waiting ON transfers (portal, id) WHERE state = 'queued';
+-- The state is the same in all of a queue's index; that it is a column makes SQLite prefer these to
+-- transfers_state.
+CREATE INDEX transfers_queue ON transfers (lane, state, id) WHERE state = 'queued';
+CREATE INDEX transfers_due ON transfers (state, lane, next_attempt_at) WHERE state = 'queued';
 CREATE INDEX transfers_state ON transfers (state, id);
+CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
