@@ -437,16 +437,21 @@ func TestALostAnswerMakesNoDoubleWhateverThePortalsClockShows(t *testing.T) {
 // their time, so that the gateway's clock stands in: the file only seems younger than its event.
 func TestAnUndatedDeliveryFromAPortalWhoseClockIsAhead(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, portalsim.Options{ClockSkew: time.Hour})
-	w.writeRules(rule("uploads", w.room, w.dest))
-	w.run()
-	w.portal.Inject(portalsim.Fault{Kind: portalsim.Reset, Path: put, Method: http.MethodPut, Times: 1})
-	id := w.portal.Upload(w.room, "a.pdf", 10, w.client)
-	body := fmt.Appendf(nil, `{"data":{"fileId":%s,"folderId":%s}}`, id, w.room)
-	if code, answer := w.deliver(body, event.Sign(body, secret)); code != http.StatusOK {
-		t.Fatalf("answered %d %s", code, answer)
+	for name, title := range map[string]string{"the title is asked for": "", "nothing need be asked": `,"title":"a.pdf"`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, portalsim.Options{ClockSkew: time.Hour})
+			w.writeRules(strings.Replace(rule("uploads", w.room, w.dest), "{room: ", "{subfolders: false, room: ", 1))
+			w.run()
+			w.portal.Inject(portalsim.Fault{Kind: portalsim.Reset, Path: put, Method: http.MethodPut, Times: 1})
+			id := w.portal.Upload(w.room, "a.pdf", 10, w.client)
+			body := fmt.Appendf(nil, `{"data":{"fileId":%s,"folderId":%s%s}}`, id, w.room, title)
+			if code, answer := w.deliver(body, event.Sign(body, secret)); code != http.StatusOK {
+				t.Fatalf("answered %d %s", code, answer)
+			}
+			w.wantTitles(w.dest, "a.pdf")
+		})
 	}
-	w.wantTitles(w.dest, "a.pdf")
 }
 
 // TestTitlesThatDocSpaceChangesAreRecognised copies files whose titles DocSpace would not store

@@ -41,9 +41,13 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		return r.undecided(d, pending, snap, &facts, err)
 	}
 	happened := pending.HappenedAt
-	if facts.Event.CreatedOn.IsZero() {
+	if facts.Event.CreatedOn.IsZero() && snap.Rules.Wants(pending.Portal, ev.Trigger) {
 		// Dates are the portal's, as those of entries are, with which this one is compared.
-		happened = happened.Add(portal.ClockOffset())
+		offset, err := portal.Clock(ctx)
+		if err != nil {
+			return r.undecided(d, pending, snap, &facts, err)
+		}
+		happened = happened.Add(offset)
 		facts.Event.CreatedOn = happened
 	}
 	d.State, d.Reason = event.EventRouted, ""

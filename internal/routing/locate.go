@@ -27,8 +27,8 @@ type Portal interface {
 	Person(ctx context.Context, id string) (docspace.User, error)
 	Subfolders(ctx context.Context, id event.ID) ([]docspace.Folder, error)
 	CreateFolder(ctx context.Context, parent event.ID, title string) (docspace.Folder, error)
-	// ClockOffset is how far the portal's clock is ahead of ours.
-	ClockOffset() time.Duration
+	// Clock is how far the portal's clock is ahead of ours.
+	Clock(ctx context.Context) (time.Duration, error)
 }
 
 // place is a folder or room of one portal.

@@ -44,7 +44,11 @@ func (r *Router) trail(ctx context.Context, snap Snapshot, portal Portal, f *rul
 			above = append(above, folder.ID)
 		}
 	}
-	happened := f.Event.CreatedOn.Add(-portal.ClockOffset())
+	offset, err := portal.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	happened := f.Event.CreatedOn.Add(-offset)
 	if pending.ReceivedAt.Before(happened) {
 		happened = pending.ReceivedAt
 	}

@@ -40,7 +40,7 @@ func (p *portal) Self(context.Context) (docspace.User, error) {
 	return docspace.User{User: event.User{ID: gatewayID}}, nil
 }
 
-func (p *portal) ClockOffset() time.Duration { return 0 }
+func (p *portal) Clock(context.Context) (time.Duration, error) { return 0, nil }
 
 func (p *portal) FolderPath(_ context.Context, id event.ID) ([]docspace.Folder, error) {
 	at, ok := p.places[id]
