@@ -3,6 +3,7 @@
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT    ?= $(shell git rev-parse HEAD 2>/dev/null)
 TESTFLAGS ?=
+TIMEOUT   ?= 40m
 BENCHTIME ?= 1s
 FUZZTIME  ?= 5s
 
@@ -24,19 +25,19 @@ demo: ## a simulated portal, the gateway and uploads, verified, in one process
 
 .PHONY: test
 test: ## run every test
-	go test $(TESTFLAGS) ./...
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: race
 race: export CGO_ENABLED := 1
 race: ## run the tests of the program under the race detector, but for those that cannot race
-	go test -race -short $(TESTFLAGS) ./cmd/... ./internal/...
+	go test -race -short -timeout $(TIMEOUT) $(TESTFLAGS) ./cmd/... ./internal/...
 
 # go test runs the packages of a benchmark one after another, so they do not slow each other.
 # Each package starts a private server, from PostgreSQL's own programs.
 .PHONY: postgres
 postgres: ## run the tests that need a database on PostgreSQL
-	go test $(TESTFLAGS) ./internal/pgtest ./internal/chaos
-	go test $(TESTFLAGS) ./internal/app ./internal/store -args -postgres
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/pgtest ./internal/chaos
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/app ./internal/store -args -postgres
 
 .PHONY: bench
 bench: ## run the benchmarks
