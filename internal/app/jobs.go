@@ -107,7 +107,7 @@ func (j *jobs) serve(portals []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, portal := range portals {
-		for queue, workers := range map[string]int{queueOf(routing.Queue, portal): 4, queueOf(dispatch.Queue, portal): 50} {
+		for queue, workers := range map[string]int{queueOf(routing.Queue, portal): 16, queueOf(dispatch.Queue, portal): 50} {
 			if j.queues[queue] {
 				continue
 			}
