@@ -228,6 +228,28 @@ func TestALostOperationIsNotCreditedWithAnotherLanesWork(t *testing.T) {
 	})
 }
 
+// TestATriedTransferEndsWithItsDestination deletes the destination of transfers that were sent
+// once and came to nothing: before the second try the destination is looked into.
+func TestATriedTransferEndsWithItsDestination(t *testing.T) {
+	t.Parallel()
+	simulate(t, deskOptions{}, func(d *desk) {
+		d.portal.Inject(portalsim.Fault{Kind: portalsim.LoseOperation, Times: 1})
+		limit := d.portal.Inject(portalsim.Fault{Kind: portalsim.RateLimit, Path: put, Method: http.MethodPut, After: 1})
+		d.uploads(3)
+		d.start()
+		d.wait(10 * time.Minute)
+		d.portal.DeleteFolder(d.dest, d.owner)
+		limit()
+		d.rest(time.Hour)
+		d.wantStates(map[event.State]int{event.Failed: 3})
+		for _, tr := range d.transfers() {
+			if !strings.Contains(tr.Reason, "does not exist") {
+				t.Errorf("%s failed because %q, want the missing destination as the reason", tr.Title, tr.Reason)
+			}
+		}
+	})
+}
+
 // addTree makes a folder with files and a folder below it in the client's room.
 func (d *desk) addTree(files int) (top, below portalsim.ID) {
 	top = d.portal.AddFolder(d.room, "Project", d.client)
