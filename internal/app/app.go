@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/catchup"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
@@ -36,6 +37,7 @@ type App struct {
 	ingest     *ingest.Handler
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
+	catchUp    *catchup.Catcher
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -144,12 +146,16 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	if err := a.buildCatchUp(); err != nil {
+		return err
+	}
 	adminHandler, err := admin.New(admin.Options{
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
 		Rules:    a.rulesStatus,
 		Ready:    a.readiness(true),
 		Explain:  a.explain,
+		CatchUp:  admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,
@@ -243,6 +249,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })
 	}
+	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
 	start("retention", func() error { return a.retain(upkeep) })
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"docspace-router/internal/store"
+	"docspace-router/internal/webhook"
 )
 
 // Options configures the gateway. Rules, Listen, AdminListen and Database are required.
@@ -24,6 +25,12 @@ type Options struct {
 	AllowUnsigned bool
 	TLSCert       string // certificate and key files of the webhook endpoint; empty: plain HTTP
 	TLSKey        string
+	// PublicURL is the address under which portals reach the webhook endpoint, without /webhook.
+	// Empty: not known.
+	PublicURL string
+	// CatchUpWindow is how far back the portals' webhook logs are read for what was missed. 0: they
+	// are read only when somebody asks.
+	CatchUpWindow time.Duration
 	LookupEnv     func(string) (string, bool)
 	Version       string
 	StopWithin    time.Duration // how long running calls may take to end at a stop; default 20 s
@@ -43,6 +50,8 @@ type Pace struct {
 	RetryFirst  time.Duration // the first retry of a transfer or a look-up
 	Sweep       time.Duration // how often lanes with due work are looked for
 	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
+	CatchUp     time.Duration // how often the portals' webhook logs are read
+	Fresh       time.Duration // how old an event must be to be taken from a log
 }
 
 // OptionErrors are options that will not do.
@@ -80,6 +89,11 @@ func (o *Options) Check() OptionErrors {
 		refuse("AdminListen", err)
 	} else if o.AdminToken == "" && !isLoopback(o.AdminListen) {
 		refuse("AdminListen", fmt.Errorf("the admin listener on %s could be reached from other machines: give it a token, or listen on 127.0.0.1", o.AdminListen))
+	}
+	if o.PublicURL != "" {
+		if err := webhook.CheckPublicURL(o.PublicURL); err != nil {
+			refuse("PublicURL", fmt.Errorf("%q: %w", o.PublicURL, err))
+		}
 	}
 	refuse("Database", store.CheckURL(o.Database))
 	switch {
