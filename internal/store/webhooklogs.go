@@ -57,11 +57,20 @@ func (s *Store) SaveWebhookLog(ctx context.Context, l WebhookLog) error {
 	})
 }
 
+// LoggedWebhooks are the webhooks of a portal whose log was read at least once.
+func (s *Store) LoggedWebhooks(ctx context.Context, portal string) ([]string, error) {
+	logged, err := queryColumn[string](ctx, s.read, `SELECT webhook_id FROM webhook_logs WHERE portal = $1 ORDER BY webhook_id`, portal)
+	if err != nil {
+		return nil, fmt.Errorf("find the logs read: %w", err)
+	}
+	return logged, nil
+}
+
 // SeenWebhooks are the webhooks of a portal whose deliveries are stored or whose log was read.
 func (s *Store) SeenWebhooks(ctx context.Context, portal string) ([]string, error) {
-	seen, err := queryColumn[string](ctx, s.read, `SELECT webhook_id FROM webhook_logs WHERE portal = $1 ORDER BY webhook_id`, portal)
+	seen, err := s.LoggedWebhooks(ctx, portal)
 	if err != nil {
-		return nil, fmt.Errorf("find the webhooks seen: %w", err)
+		return nil, err
 	}
 	// One look into the index for each, however many events there are.
 	for last := ""; ; {
