@@ -32,6 +32,7 @@ func (p paceFlag) Set(s string) error {
 		DeadAfter   period `json:"dead_after"`
 		CatchUp     period `json:"catch_up"`
 		Fresh       period `json:"fresh"`
+		Watch       period `json:"watch"`
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(s)))
 	d.DisallowUnknownFields()
@@ -42,6 +43,7 @@ func (p paceFlag) Set(s string) error {
 		Reload: time.Duration(in.Reload), PortalPause: time.Duration(in.PortalPause), Poll: time.Duration(in.Poll),
 		SettleAfter: time.Duration(in.SettleAfter), RetryFirst: time.Duration(in.RetryFirst), Sweep: time.Duration(in.Sweep),
 		DeadAfter: time.Duration(in.DeadAfter), CatchUp: time.Duration(in.CatchUp), Fresh: time.Duration(in.Fresh),
+		Watch: time.Duration(in.Watch),
 	}
 	return nil
 }

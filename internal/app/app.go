@@ -24,6 +24,7 @@ import (
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/webhook"
 )
 
 // App is the gateway. It runs once.
@@ -38,6 +39,7 @@ type App struct {
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
 	catchUp    *catchup.Catcher
+	watch      *webhook.Watch
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -149,6 +151,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err := a.buildCatchUp(); err != nil {
 		return err
 	}
+	if err := a.buildWatch(); err != nil {
+		return err
+	}
 	adminHandler, err := admin.New(admin.Options{
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
@@ -248,6 +253,9 @@ func (a *App) Run(ctx context.Context) error {
 	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })
+	}
+	if a.o.WatchWebhooks {
+		start("webhook watch", func() error { return a.watch.Run(upkeep) })
 	}
 	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
 	start("retention", func() error { return a.retain(upkeep) })

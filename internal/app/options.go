@@ -31,10 +31,13 @@ type Options struct {
 	// CatchUpWindow is how far back the portals' webhook logs are read for what was missed. 0: they
 	// are read only when somebody asks.
 	CatchUpWindow time.Duration
-	LookupEnv     func(string) (string, bool)
-	Version       string
-	StopWithin    time.Duration // how long running calls may take to end at a stop; default 20 s
-	Logger        *slog.Logger
+	// WatchWebhooks has the gateway's webhooks checked now and then; ManageWebhook also has them
+	// mended, where PublicURL is known.
+	WatchWebhooks, ManageWebhook bool
+	LookupEnv                    func(string) (string, bool)
+	Version                      string
+	StopWithin                   time.Duration // how long running calls may take to end at a stop; default 20 s
+	Logger                       *slog.Logger
 
 	// Pace holds the waiting times of the parts; zero fields mean their defaults. Tests and
 	// the demo shorten them.
@@ -51,6 +54,7 @@ type Pace struct {
 	Sweep       time.Duration // how often lanes with due work are looked for
 	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
 	CatchUp     time.Duration // how often the portals' webhook logs are read
+	Watch       time.Duration // how often the gateway's webhooks are checked
 	Fresh       time.Duration // how old an event must be to be taken from a log
 }
 
@@ -94,6 +98,9 @@ func (o *Options) Check() OptionErrors {
 		if err := webhook.CheckPublicURL(o.PublicURL); err != nil {
 			refuse("PublicURL", fmt.Errorf("%q: %w", o.PublicURL, err))
 		}
+	}
+	if o.ManageWebhook && o.PublicURL == "" {
+		refuse("ManageWebhook", errors.New("managing a webhook takes the address under which portals reach the gateway: give it with --public-url"))
 	}
 	refuse("Database", store.CheckURL(o.Database))
 	switch {
