@@ -134,6 +134,14 @@ func bitOf(triggers []docspace.Trigger, name string) int64 {
 	return 0
 }
 
+// Names are the triggers of a mask by name; "*" stands for all.
+func Names(triggers []docspace.Trigger, mask int64) []string {
+	if mask == 0 {
+		return []string{"*"}
+	}
+	return namesOf(triggers, mask)
+}
+
 func namesOf(triggers []docspace.Trigger, mask int64) []string {
 	var names []string
 	for _, t := range triggers {
