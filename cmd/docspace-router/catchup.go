@@ -122,7 +122,7 @@ func (c *catchUp) run(ctx context.Context, since time.Time) ([]admin.CatchUp, er
 func (c *catchUp) tell(all []admin.CatchUp) {
 	var parts []string
 	for _, p := range all {
-		if p.Running {
+		if p.Running && p.Rows > 0 {
 			parts = append(parts, fmt.Sprintf("%s: %s read, %d of %d missing taken in", p.Portal, count(p.Rows, "row"), p.Taken, p.Missing))
 		}
 	}

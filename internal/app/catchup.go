@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"docspace-router/internal/admin"
@@ -58,7 +59,7 @@ func (a *App) askCatchUp(portal string, since time.Time) ([]admin.CatchUp, error
 	}
 	if earliest := a.catchUp.Earliest(); !since.IsZero() && since.Before(earliest) {
 		return nil, fmt.Errorf("events are kept for %s, and what was stored and deleted since cannot be told from what was missed: ask for what came after %s",
-			a.o.Retention, earliest.UTC().Format(time.RFC3339))
+			strings.TrimSuffix(a.o.Retention.String(), "0m0s"), earliest.UTC().Format(time.RFC3339))
 	}
 	for name := range v.portals {
 		if portal == "" || portal == name {

@@ -103,6 +103,7 @@ type Catcher struct {
 type state struct {
 	Status
 	wanted  bool
+	asked   bool      // by somebody who waits
 	since   time.Time // of those who asked, the earliest; zero: as usual
 	told    string    // the trouble that was logged
 	toldKey bool      // WrongSecret was logged
@@ -143,7 +144,7 @@ func (c *Catcher) Run(ctx context.Context) error {
 		for _, p := range c.o.Portals() {
 			// A portal that does not answer keeps no other waiting.
 			if ask, ok := c.begin(p.Name, regular && c.o.Window > 0); ok {
-				looks.Go(func() { c.end(ctx, p.Name, ask, c.look(ctx, p, ask.since)) })
+				looks.Go(func() { c.end(ctx, p.Name, ask, c.look(ctx, p, ask)) })
 			}
 		}
 		select {
@@ -166,7 +167,8 @@ func (c *Catcher) Earliest() time.Time {
 }
 
 // Ask has a portal's log looked into soon, back to a time; zero: as usual, from where the last
-// look ended. The answer is the number that Status.Answered will have reached then.
+// look ended. Young events are taken in as well: whoever asks does not want to ask again. The
+// answer is the number that Status.Answered will have reached then.
 func (c *Catcher) Ask(portal string, since time.Time) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +176,7 @@ func (c *Catcher) Ask(portal string, since time.Time) int {
 	if !since.IsZero() && (s.since.IsZero() || since.Before(s.since)) {
 		s.since = since
 	}
-	s.wanted = true
+	s.wanted, s.asked = true, true
 	s.Asked++
 	c.nudge()
 	return s.Asked
@@ -185,9 +187,12 @@ func (c *Catcher) Look() {
 	if c.o.Window == 0 {
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, p := range c.o.Portals() {
-		c.Ask(p.Name, time.Time{})
+		c.state(p.Name).wanted = true
 	}
+	c.nudge()
 }
 
 // Status says how things stand with a portal.
@@ -220,7 +225,8 @@ func (c *Catcher) state(portal string) *state {
 // ask is what a look is to answer.
 type ask struct {
 	since  time.Time
-	number int // of those who asked so far
+	young  bool // take young events, too
+	number int  // of those who asked so far
 }
 
 // begin reports whether a look into a portal's log is to begin.
@@ -231,8 +237,8 @@ func (c *Catcher) begin(portal string, regular bool) (ask, bool) {
 	if s.Running || !regular && !s.wanted {
 		return ask{}, false
 	}
-	a := ask{s.since, s.Asked}
-	s.since, s.wanted = time.Time{}, false
+	a := ask{s.since, s.asked, s.Asked}
+	s.since, s.wanted, s.asked = time.Time{}, false, false
 	s.Running, s.Started, s.Read, s.Found, s.Taken = true, c.o.Now(), 0, 0, 0
 	return a, true
 }

@@ -254,11 +254,11 @@ func TestADeliveryUnderWayIsNotMissed(t *testing.T) {
 	t.Parallel()
 	simulate(t, portalsim.Options{}, reads, func(d *desk) {
 		d.known()
-		d.start()
 		d.answers(503, false)
 		d.portal.Upload(d.room, "retried.pdf", 1, d.robot)
 		time.Sleep(10 * time.Second)
-		d.look(time.Time{}) // it is too young: its retries may still succeed
+		d.start() // it is too young: its retries may still succeed
+		time.Sleep(time.Second)
 		d.wantTaken()
 		d.answers(200, false)
 		d.portal.Upload(d.room, "delivered.pdf", 1, d.robot) // a higher number, stored first
@@ -269,6 +269,25 @@ func TestADeliveryUnderWayIsNotMissed(t *testing.T) {
 		d.upload("later.pdf")
 		time.Sleep(30 * time.Minute)
 		d.wantTaken("given up.pdf")
+	})
+}
+
+func TestWhoeverAsksGetsYoungEventsAsWell(t *testing.T) {
+	t.Parallel()
+	simulate(t, portalsim.Options{}, reads, func(d *desk) {
+		d.known()
+		d.start()
+		time.Sleep(time.Second)
+		d.answers(503, false)
+		d.portal.Upload(d.room, "under way.pdf", 1, d.robot)
+		time.Sleep(6 * time.Second)
+		d.answers(200, false)
+		d.look(time.Time{})
+		d.must(d.portal.WaitDelivered(d.t.Context())) // and its retry is a duplicate
+		d.wantTaken("under way.pdf")
+		if n, err := d.store.Events(d.t.Context(), store.Filter{Limit: 10}); err != nil || len(n) != 2 {
+			d.t.Errorf("%d events: %v", len(n), err)
+		}
 	})
 }
 

@@ -34,7 +34,7 @@ const (
 )
 
 // look takes in what is missing of the portal's log.
-func (c *Catcher) look(ctx context.Context, p Portal, since time.Time) error {
+func (c *Catcher) look(ctx context.Context, p Portal, a ask) error {
 	all, err := p.Client.Webhooks(ctx)
 	if err != nil {
 		return fmt.Errorf("list the webhooks: %w", err)
@@ -51,7 +51,7 @@ func (c *Catcher) look(ctx context.Context, p Portal, since time.Time) error {
 	}
 	wrongSecret := false
 	for _, w := range own {
-		l := &look{Catcher: c, portal: p, webhook: w.ID, ahead: ahead, since: since}
+		l := &look{Catcher: c, portal: p, webhook: w.ID, ahead: ahead, ask: a}
 		if err := l.run(ctx); err != nil {
 			return fmt.Errorf("log of webhook %d: %w", w.ID, err)
 		}
@@ -67,7 +67,7 @@ type look struct {
 	portal  Portal
 	webhook int64
 	ahead   time.Duration // of the portal's clock
-	since   time.Time     // asked for; zero: as usual
+	ask     ask
 
 	from, fresh time.Time // by the portal's clock: rows older than from and younger than fresh are left
 	state       store.WebhookLog
@@ -102,7 +102,7 @@ func (l *look) run(ctx context.Context) error {
 			break
 		}
 	}
-	if !l.since.IsZero() {
+	if !l.ask.since.IsZero() {
 		return nil // it may not have gone back to where the last look ended
 	}
 	// A look that began later than another one's newest row settles it.
@@ -138,14 +138,17 @@ func (l *look) begin(ctx context.Context) (err error) {
 	}
 	from := l.o.Now().Add(-l.o.Window)
 	l.handledTo = l.state.HandledTo
-	if !l.since.IsZero() {
-		from, l.handledTo = l.since, 0
+	if !l.ask.since.IsZero() {
+		from, l.handledTo = l.ask.since, 0
 	}
 	if earliest := l.o.Now().Add(-l.o.Retention); l.o.Retention > 0 && from.Before(earliest) {
 		from = l.Earliest()
 	}
 	l.from = from.Add(l.ahead)
 	l.fresh = l.o.Now().Add(l.ahead - l.o.Fresh)
+	if l.ask.young {
+		l.fresh = l.o.Now().Add(l.ahead + time.Minute) // whatever the clocks say
+	}
 	return nil
 }
 
