@@ -105,7 +105,7 @@ func TestWebhookRegisterListRemove(t *testing.T) {
 	d.variables["DOCSPACE_WEBHOOK_SECRET"] = "Long-Enough-2026"
 	d.portal.AddWebhook(portalsim.Webhook{Name: "somebody's", URL: "https://other.example.com/", Owner: d.robot, Enabled: true, Triggers: []string{"room.created"}})
 
-	d.want(1, "the gateway has no webhook; meanwhile the portal notes no events", "list")
+	d.want(1, "makes one; meanwhile the portal notes no events", "list")
 	d.want(0, "would change: create it, for "+d.endpoint.URL+"/webhook/default", "register", "--dry-run")
 	if n := len(d.listed()); n != 1 {
 		t.Fatalf("%d webhooks after a dry run", n)
@@ -224,7 +224,7 @@ func TestWebhookRegisterSaysWhyItCannot(t *testing.T) {
 		"the probe is answered 404":   {answer: 404, says: "is answered 404 Not Found, and DocSpace wants 200", code: 1},
 		"the probe is redirected":     {answer: 302, says: "DocSpace follows no redirects", code: 1},
 		"nobody listens":              {url: "http://127.0.0.1:1", says: "Is serve running", code: 1},
-		"a private address":           {portal: portalsim.Options{Seed: 1}, says: "in a network that DocSpace sends no webhooks into", code: 1},
+		"a private address":           {portal: portalsim.Options{Seed: 1}, says: "a network that DocSpace sends no webhooks into", code: 1},
 		"the key lacks the scope":     {scopes: []string{"files:write"}, says: "give it the permission *:write", code: 1},
 		"the key may only read":       {scopes: []string{"*:read"}, says: "give it the permission *:write", code: 1},
 		"only administrators may":     {portal: portalsim.Options{AdminWebhooksOnly: true}, says: "leave webhooks to administrators", code: 1},

@@ -374,6 +374,30 @@ func TestManyRowsAreReadInPages(t *testing.T) {
 	})
 }
 
+// TestMoreThanAPageOfRowsComesBetweenTwoPages pushes what is still to be read back by more than a
+// page, so that the next one holds nothing new.
+func TestMoreThanAPageOfRowsComesBetweenTwoPages(t *testing.T) {
+	t.Parallel()
+	simulate(t, portalsim.Options{}, reads, func(d *desk) {
+		d.known()
+		var want []string
+		for i := range 450 {
+			want = append(want, fmt.Sprintf("%04d.pdf", i))
+		}
+		d.answers(503, false)
+		d.upload(want...)
+		d.answers(200, false)
+		time.Sleep(time.Hour)
+		d.start()
+		time.Sleep(500 * time.Millisecond)
+		for range 250 {
+			d.portal.Upload(d.room, "meanwhile.pdf", 1, d.robot)
+		}
+		time.Sleep(4 * time.Minute)
+		d.wantTaken(want...)
+	})
+}
+
 func TestSecretsThatHaveChanged(t *testing.T) {
 	t.Parallel()
 	simulate(t, portalsim.Options{}, reads, func(d *desk) {

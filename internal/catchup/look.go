@@ -28,6 +28,10 @@ const (
 	portion = 250
 	backlog = 500
 
+	// precision is that of the portal's dates, which have whole seconds, and of what is known of
+	// its clock.
+	precision = 2 * time.Second
+
 	// patience is how long a portion waits for what came before it. Something may hold that up
 	// for hours, such as the budget of a day, and must not hold this up as well.
 	patience = 5 * time.Second
@@ -155,7 +159,7 @@ func (l *look) begin(ctx context.Context) (err error) {
 // read collects what is missing, reading back from the newest row.
 func (l *look) read(ctx context.Context) error {
 	l.missing, l.held, l.cut = nil, 0, false
-	last := int64(0) // the row read before, which has a higher number
+	last := int64(0) // the lowest number read so far
 	for skip := 0; ; {
 		rows, err := l.portal.Client.WebhookLog(ctx, l.webhook, skip)
 		if err != nil {
@@ -175,7 +179,9 @@ func (l *look) read(ctx context.Context) error {
 			return nil
 		}
 		skip += len(rows)
-		last = rows[len(rows)-1].ID
+		if end := rows[len(rows)-1].ID; last == 0 || end < last {
+			last = end
+		}
 		if err := pause(ctx, l.portal.Pause); err != nil {
 			return err
 		}
@@ -217,14 +223,14 @@ func (l *look) judge(ctx context.Context, rows []docspace.LogRow) (end bool, err
 		case at.Before(l.from):
 			old++
 		case at.After(l.fresh):
-		case row.Answered() && at.Before(l.state.KnownSince.Add(l.ahead)):
+		case row.Answered() && at.Before(l.state.KnownSince.Add(l.ahead-precision)):
 			// This database is younger. Who answered may have been its predecessor.
 		default:
 			found, events = append(found, m), append(events, m.event.Event)
 		}
 	}
 	// A retry by hand brings an old event under a new number, so one old row is not the end.
-	end = end || old == len(rows)
+	end = end || old == len(rows) && old > 0
 	stored, err := l.o.Store.StoredEvents(ctx, l.portal.Name, events)
 	if err != nil {
 		return false, err

@@ -83,7 +83,11 @@ func checkHost(ctx context.Context, address string) error {
 	for _, ip := range ips {
 		for _, network := range forbidden {
 			if network.Contains(ip.Unmap()) {
-				return fmt.Errorf("%s is at %s, in a network that DocSpace sends no webhooks into: use a public address or, on a self-hosted portal, change webhooks:blacklist in its settings", u.Hostname(), ip.Unmap())
+				where := "is in"
+				if ip.Unmap().String() != u.Hostname() {
+					where = fmt.Sprintf("is at %s, in", ip.Unmap())
+				}
+				return fmt.Errorf("%s %s a network that DocSpace sends no webhooks into: use a public address or, on a self-hosted portal, change webhooks:blacklist in its settings", u.Hostname(), where)
 			}
 		}
 	}

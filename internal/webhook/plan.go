@@ -75,7 +75,7 @@ func (w Wish) Compare(all []docspace.Webhook, seen []string, triggers []docspace
 	}
 	if len(s.Own) == 0 {
 		if len(w.Triggers) > 0 {
-			problem(Missing, "the gateway has no webhook; %s", unnoted)
+			problem(Missing, "the gateway has no webhook, and docspace-router webhook register makes one; %s", unnoted)
 		}
 		return s
 	}
