@@ -27,6 +27,15 @@ var errRefused = errors.New("refused")
 
 // post asks the admin API to do something and reads the answer into a value.
 func (a adminFlags) post(ctx context.Context, path string, into any) error {
+	return a.ask(ctx, http.MethodPost, path, into)
+}
+
+// get asks the admin API for something.
+func (a adminFlags) get(ctx context.Context, path string, into any) error {
+	return a.ask(ctx, http.MethodGet, path, into)
+}
+
+func (a adminFlags) ask(ctx context.Context, method, path string, into any) error {
 	address := a.address
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
@@ -37,7 +46,7 @@ func (a adminFlags) post(ctx context.Context, path string, into any) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(address, "/")+path, nil)
 	if err != nil {
 		return err
 	}

@@ -140,3 +140,29 @@ func (p *period) Set(s string) error {
 	*p = period(d)
 	return nil
 }
+
+// periodOrOff is a flag that takes a time span, or "off" for none.
+type periodOrOff time.Duration
+
+// String implements pflag.Value.
+func (p *periodOrOff) String() string {
+	if *p == 0 {
+		return "off"
+	}
+	return (*period)(p).String()
+}
+
+// Type implements pflag.Value.
+func (p *periodOrOff) Type() string { return "duration|off" }
+
+// Set implements pflag.Value.
+func (p *periodOrOff) Set(s string) error {
+	if s == "off" {
+		*p = 0
+		return nil
+	}
+	if err := (*period)(p).Set(s); err != nil {
+		return fmt.Errorf("%w, or off", err)
+	}
+	return nil
+}

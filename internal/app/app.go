@@ -17,12 +17,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/catchup"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/webhook"
 )
 
 // App is the gateway. It runs once.
@@ -36,6 +38,8 @@ type App struct {
 	ingest     *ingest.Handler
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
+	catchUp    *catchup.Catcher
+	watch      *webhook.Watch
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -144,12 +148,19 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	if err := a.buildCatchUp(); err != nil {
+		return err
+	}
+	if err := a.buildWatch(); err != nil {
+		return err
+	}
 	adminHandler, err := admin.New(admin.Options{
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
 		Rules:    a.rulesStatus,
 		Ready:    a.readiness(true),
 		Explain:  a.explain,
+		CatchUp:  admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,
@@ -243,6 +254,10 @@ func (a *App) Run(ctx context.Context) error {
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })
 	}
+	if a.o.WatchWebhooks {
+		start("webhook watch", func() error { return a.watch.Run(upkeep) })
+	}
+	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
 	start("retention", func() error { return a.retain(upkeep) })
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })

@@ -56,6 +56,8 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 			}
 		}
 		a.routing.Forget()
+		a.watch.Look()
+		a.catchUp.Look() // a portal may be new, or a key may read the log by now
 		// What has waited for long may have waited for this.
 		if err := a.jobs.sweep(ctx); err != nil {
 			a.log.Error("pending events not looked for", "err", err)

@@ -33,8 +33,10 @@ type Portal struct {
 	URL            string // scheme and host, without a trailing slash
 	APIKey         Secret
 	WebhookSecrets []Secret
-	Limits         Limits
-	At             Position
+	// WebhookSecretSources are where these come from, one for each.
+	WebhookSecretSources []SecretSource
+	Limits               Limits
+	At                   Position
 }
 
 // Limits are the API limits of a portal.
@@ -111,6 +113,10 @@ type Options struct {
 	// alone: the portals of the result have no secrets, and one that variables describe has no
 	// address. Default false.
 	WithoutSecrets bool
+
+	// NewWebhookSecrets accepts webhook secrets whose variable or file is missing or empty, as empty
+	// ones, for those who are about to make them. Default false.
+	NewWebhookSecrets bool
 
 	shown string // how problems name the file; "" is Path
 }

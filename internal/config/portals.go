@@ -92,7 +92,7 @@ func (d *document) portal(n *yaml.Node, path string, p *Portal) {
 func (d *document) webhookSecrets(f fields, p *Portal) {
 	n := f.get("webhook_secrets")
 	if n == nil {
-		if !f.has("webhook_secrets") && !d.options.AllowUnsigned {
+		if !f.has("webhook_secrets") && !d.options.AllowUnsigned && !d.options.NewWebhookSecrets {
 			d.add(f.node, f.path, secretForm+" in a list", "webhook_secrets is missing: without a secret anybody could send events")
 		}
 		return
@@ -106,8 +106,12 @@ func (d *document) webhookSecrets(f fields, p *Portal) {
 		return
 	}
 	for i, item := range items {
-		if s, ok := d.secret(item, index(path, i)); ok {
+		if d.isYetToBeMade(item) {
+			p.WebhookSecrets = append(p.WebhookSecrets, Secret{})
+			p.WebhookSecretSources = append(p.WebhookSecretSources, d.sourceOf(item))
+		} else if s, ok := d.secret(item, index(path, i)); ok {
 			p.WebhookSecrets = append(p.WebhookSecrets, s)
+			p.WebhookSecretSources = append(p.WebhookSecretSources, d.sourceOf(item))
 		}
 	}
 }
@@ -261,10 +265,15 @@ func (d *document) defaultPortal() []Portal {
 	if v, ok := read(KeyVariable); ok {
 		p.APIKey, _ = d.secretValue(start, "", v, "the variable "+KeyVariable)
 	}
-	if _, set := d.options.lookup(WebhookSecretVariable); set || !d.options.AllowUnsigned {
+	secret, set := d.options.lookup(WebhookSecretVariable)
+	if d.options.NewWebhookSecrets && strings.TrimSpace(secret) == "" {
+		p.WebhookSecrets = []Secret{{}}
+		p.WebhookSecretSources = []SecretSource{{Variable: WebhookSecretVariable}}
+	} else if set || !d.options.AllowUnsigned {
 		if v, ok := read(WebhookSecretVariable); ok {
 			if s, ok := d.secretValue(start, "", v, "the variable "+WebhookSecretVariable); ok {
 				p.WebhookSecrets = []Secret{s}
+				p.WebhookSecretSources = []SecretSource{{Variable: WebhookSecretVariable}}
 			}
 		}
 	}

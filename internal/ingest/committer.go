@@ -59,16 +59,22 @@ func (c *committer) commit(ctx context.Context, ev store.NewEvent) (duplicate bo
 	case <-ctx.Done():
 		return false, fmt.Errorf("wait to be stored: %w", ctx.Err())
 	}
+	r := c.result(w)
+	return r.duplicate, r.err
+}
+
+// result waits for the commit of what has been handed over.
+func (c *committer) result(w waiter) result {
 	select {
 	case r := <-w.done:
-		return r.duplicate, r.err
+		return r
 	case <-c.stopped:
 	}
 	select {
 	case r := <-w.done: // it was in the last group
-		return r.duplicate, r.err
+		return r
 	default:
-		return false, errStopped
+		return result{err: errStopped}
 	}
 }
 

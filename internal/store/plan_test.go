@@ -194,6 +194,7 @@ func (h *harness) useEverything() {
 	h.must(h.SaveRuleFiles(ctx, []RuleFile{{Name: "a", Text: []byte{}}}))
 	_, err = h.RuleFiles(ctx)
 	h.must(err)
+	h.useWebhookLogs()
 	for i := range 1 << 5 {
 		f := Filter{Limit: 10}
 		if i&1 != 0 {

@@ -145,7 +145,20 @@ CREATE TABLE rule_files (
     loaded_at BIGINT NOT NULL
 );
 
+-- How far the portal's own log of a webhook has been read for deliveries that were missed.
+CREATE TABLE webhook_logs (
+    portal      TEXT   NOT NULL,
+    webhook_id  TEXT   NOT NULL,
+    handled_to  BIGINT NOT NULL DEFAULT 0, -- of this row, and all before it, nothing is left to take in
+    newest      BIGINT NOT NULL DEFAULT 0, -- the newest row seen at
+    newest_at   BIGINT NOT NULL DEFAULT 0,
+    known_since BIGINT NOT NULL,           -- what was answered before is not in this database
+    checked_at  BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (portal, webhook_id)
+);
+
 -- +goose Down
+DROP TABLE webhook_logs;
 DROP TABLE rule_files;
 DROP TABLE path_folders;
 DROP TABLE portal_budgets;
