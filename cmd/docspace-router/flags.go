@@ -73,8 +73,13 @@ type rulesFlags struct {
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+	r.addFile(cmd)
 	cmd.Flags().BoolVar(&r.allowUnsigned, "allow-unsigned", false, "accept portals without webhook secrets, whose deliveries anybody could forge")
+}
+
+// addFile is for commands that do not care how deliveries are signed.
+func (r *rulesFlags) addFile(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
 }
 
 func (r *rulesFlags) options(env environment) config.Options {

@@ -10,13 +10,10 @@ import (
 // maxRooms bounds a list of rooms, against a portal that never stops answering.
 const maxRooms = 100_000
 
-// Rooms returns the active rooms that the account may see, with their tags, by title. filter
-// keeps those whose title contains it, ignoring case; empty: all. It needs the scope rooms:read.
-func (c *Client) Rooms(ctx context.Context, filter string) ([]Folder, error) {
+// Rooms returns the active rooms that the account may see, with their tags, by title. It needs
+// the scope rooms:read.
+func (c *Client) Rooms(ctx context.Context) ([]Folder, error) {
 	query := url.Values{"sortBy": {ByTitle}, "sortOrder": {"ascending"}, "count": {strconv.Itoa(maxCount)}}
-	if filter != "" {
-		query.Set("filterValue", filter)
-	}
 	var rooms []Folder
 	known := map[string]bool{}
 	for start := 0; start < maxRooms; start += maxCount {
