@@ -70,6 +70,8 @@ type rulesFlags struct {
 	allowUnsigned bool
 	// withoutSecrets is for commands that only look at the rules.
 	withoutSecrets bool
+	// locations is for commands that say where in the file something is that a portal refuses.
+	locations bool
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
@@ -83,7 +85,9 @@ func (r *rulesFlags) addFile(cmd *cobra.Command) {
 }
 
 func (r *rulesFlags) options(env environment) config.Options {
-	return config.Options{Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets}
+	return config.Options{
+		Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets, Locations: r.locations,
+	}
 }
 
 // choice is a flag that takes one of a few words.

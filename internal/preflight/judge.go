@@ -48,15 +48,15 @@ func (c *check) at(r *ruleHere, id event.ID, where config.Location) *spot {
 	switch {
 	case s == nil: // ids could not be looked up
 	case s.trouble != nil:
-		c.add(Error, r.Name, where, lookItUp, "what %s is could not be learned: %v", id, s.trouble)
+		c.add(Error, r, where, lookItUp, "what %s is could not be learned: %v", id, s.trouble)
 	case s.found():
 		return s
 	case s.hidden:
-		c.add(Error, r.Name, where, "give the account a role in that room", "the gateway's account may not read %s", id)
+		c.add(Error, r, where, "give the account a role in that room", "the gateway's account may not read %s", id)
 	case s.isFile:
-		c.add(Error, r.Name, where, "name the room or folder it lies in", "%s is a file, and no room or folder", id)
+		c.add(Error, r, where, "name the room or folder it lies in", "%s is a file, and no room or folder", id)
 	default:
-		c.add(Error, r.Name, where, lookItUp, "there is no room or folder %s", id)
+		c.add(Error, r, where, lookItUp, "there is no room or folder %s", id)
 	}
 	return nil
 }
@@ -80,21 +80,21 @@ func section(s *spot) string {
 func (c *check) source(r *ruleHere, route *rules.Route, s *spot, where config.Location) {
 	switch whole := section(s); {
 	case whole != "":
-		c.add(Error, r.Name, where, `name rooms, or write room_title: "*" for all of them`, "%s is %s, which holds rooms and no files", s.id, whole)
+		c.add(Error, r, where, `name rooms, or write room_title: "*" for all of them`, "%s is %s, which holds rooms and no files", s.id, whole)
 		return
 	case s.folder.RootType == sectionTrash:
-		c.add(Warning, r.Name, where, "restore it, or remove it from the rule", "%s lies in the trash", s)
+		c.add(Warning, r, where, "restore it, or remove it from the rule", "%s lies in the trash", s)
 		return
 	case s.folder.RootType == sectionArchive:
-		c.add(Warning, r.Name, where, "bring the room back, or remove it from the rule", "%s is archived: nothing can be uploaded to it", s)
+		c.add(Warning, r, where, "bring the room back, or remove it from the rule", "%s is archived: nothing can be uploaded to it", s)
 		return
 	}
 	if route.SourceKind == rules.RoomSource && !s.folder.IsRoom() {
-		c.add(Warning, r.Name, where, "write folder in place of room, or name the room", "%s is a folder, and no room%s", s, inRoom(s))
+		c.add(Warning, r, where, "write folder in place of room, or name the room", "%s is a folder, and no room%s", s, inRoom(s))
 	}
 	if room := s.room(); room != nil {
 		if trouble, hint := cannotLeave(r.Action, room.Security); trouble != "" {
-			c.add(Error, r.Name, where, hint, "the gateway's account may not %s %s", trouble, named(*room))
+			c.add(Error, r, where, hint, "the gateway's account may not %s %s", trouble, named(*room))
 		}
 	}
 }
@@ -137,13 +137,13 @@ func denied(rights map[string]bool, names ...string) bool {
 func (c *check) destination(r *ruleHere, s *spot, where config.Location) {
 	switch whole := section(s); {
 	case whole != "":
-		c.add(Error, r.Name, where, "name a room or folder", "%s is %s, into which no files can be put", s.id, whole)
+		c.add(Error, r, where, "name a room or folder", "%s is %s, into which no files can be put", s.id, whole)
 		return
 	case s.folder.RootType == sectionTrash:
-		c.add(Error, r.Name, where, "restore it, or name another folder", "%s lies in the trash", s)
+		c.add(Error, r, where, "restore it, or name another folder", "%s lies in the trash", s)
 		return
 	case s.folder.RootType == sectionArchive:
-		c.add(Error, r.Name, where, "bring the room back, or name another folder", "%s is archived", s)
+		c.add(Error, r, where, "bring the room back, or name another folder", "%s is archived", s)
 		return
 	}
 	rights, right := s.folder.Security, "CopyTo"
@@ -152,12 +152,12 @@ func (c *check) destination(r *ruleHere, s *spot, where config.Location) {
 	}
 	switch {
 	case denied(rights, right):
-		c.add(Error, r.Name, where, giveWrite, "the gateway's account may not %s files into %s", r.Action, s)
+		c.add(Error, r, where, giveWrite, "the gateway's account may not %s files into %s", r.Action, s)
 	case r.Spec.Path != "" && denied(rights, "Create"):
-		c.add(Error, r.Name, where, giveWrite, "the gateway's account may not create folders in %s", s)
+		c.add(Error, r, where, giveWrite, "the gateway's account may not create folders in %s", s)
 	}
 	if room := s.room(); room != nil && room.RoomType == roomForms {
-		c.add(Warning, r.Name, where, "name another room, or let the rule take forms only: file.is_form",
+		c.add(Warning, r, where, "name another room, or let the rule take forms only: file.is_form",
 			"%s is a form filling room, which takes PDF forms, one at a time, and refuses everything else", named(*room))
 	}
 	if r.Spec.Path != "" {
@@ -171,7 +171,7 @@ func (c *check) namesakes(r *ruleHere, s *spot) {
 	for _, f := range s.folders {
 		title := strings.ToLower(f.Title)
 		if first, taken := known[title]; taken {
-			c.add(Warning, r.Name, r.RuleLocations.Path, "rename or merge one of them",
+			c.add(Warning, r, r.RuleLocations.Path, "rename or merge one of them",
 				"%s holds two folders titled %q, %s and %s: a path of that name uses one of them", s, f.Title, first.ID, f.ID)
 			return
 		}
@@ -190,7 +190,7 @@ func (c *check) inside(r *ruleHere, route *rules.Route, to *spot, where config.L
 	if route.SourceKind == rules.AnySource {
 		hint = "make it a rule of its own with subfolders: false, or leave it out with when"
 	}
-	c.add(Warning, r.Name, where, hint,
+	c.add(Warning, r, where, hint,
 		"%s lies in the rule's own source %s: what people put there is taken and put there again", to, from)
 }
 
@@ -217,7 +217,7 @@ func (c *check) pattern(r *ruleHere, route *rules.Route, where config.Location) 
 		}
 	}
 	if fits == 0 {
-		c.add(Warning, r.Name, where, "compare with docspace-router rooms; rooms in which the account has no role do not count",
+		c.add(Warning, r, where, "compare with docspace-router rooms; rooms in which the account has no role do not count",
 			"no room has the %s %q", what, route.Pattern)
 	}
 	words := make([]string, 0, len(troubles))
@@ -226,7 +226,7 @@ func (c *check) pattern(r *ruleHere, route *rules.Route, where config.Location) 
 	}
 	slices.Sort(words)
 	for _, word := range words {
-		c.add(Error, r.Name, where, hints[word], "the gateway's account may not %s %s", word, some(troubles[word]))
+		c.add(Error, r, where, hints[word], "the gateway's account may not %s %s", word, some(troubles[word]))
 	}
 }
 

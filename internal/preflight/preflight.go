@@ -196,18 +196,21 @@ func (c *check) run(ctx context.Context) {
 	}
 }
 
-// add reports a finding once, however many rules share the place it is about.
-func (c *check) add(severity Severity, rule string, at config.Location, hint, format string, args ...any) {
+// add reports a finding about a rule, or about the portal as a whole when that is nil; once,
+// however many rules share the place it is about.
+func (c *check) add(severity Severity, r *ruleHere, at config.Location, hint, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
-	if len(c.options.Config.Portals) > 1 {
-		message = "portal " + c.config.Name + ": " + message
+	if r != nil && len(r.Portals) > 1 {
+		message = "on portal " + c.config.Name + " " + message
 	}
 	f := Finding{severity, c.config.Name, "", at.Problem(message, hint)}
 	if c.seen[f] {
 		return
 	}
 	c.seen[f] = true
-	f.Rule = rule
+	if r != nil {
+		f.Rule = r.Name
+	}
 	c.findings = append(c.findings, f)
 }
 
@@ -217,7 +220,7 @@ func (c *check) atPortal(severity Severity, hint, format string, args ...any) {
 	if c.config.Name != config.DefaultPortal || at.Line > 1 {
 		at.Path = "portals." + c.config.Name
 	}
-	c.add(severity, "", at, hint, format, args...)
+	c.add(severity, nil, at, hint, format, args...)
 }
 
 func (c *check) note(format string, args ...any) {
