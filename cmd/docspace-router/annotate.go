@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"docspace-router/internal/annotate"
@@ -13,7 +14,8 @@ import (
 // annotateFiles writes the titles that the portals told beside the ids in the rules files.
 func annotateFiles(c *config.Config, path string, report preflight.Report) []annotated {
 	notes, known := titleNotes(c, report)
-	isDir := len(c.Files) != 1 || c.Files[0].Name != filepath.Base(path)
+	info, err := os.Stat(path)
+	isDir := err == nil && info.IsDir()
 	out := make([]annotated, 0, len(c.Files))
 	for _, f := range c.Files {
 		a := annotated{file: path}

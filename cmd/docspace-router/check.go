@@ -65,11 +65,11 @@ online that keeps the gateway from working, 2 the file cannot be read.`,
 		}
 		var asked *onlineCheck
 		if online.online && err == nil {
-			if asked, err = online.run(cmd.Context(), c, rules.path); err != nil {
+			if asked, err = online.run(cmd.Context(), c, rules.path, env.stderr); err != nil {
 				return findings(err)
 			}
 		}
-		return printCheck(env.stdout, output.value, rules.path, c, problems, asked)
+		return printCheck(env.stdout, output.value, rules.path, c, problems, online.online, asked)
 	}
 	return cmd
 }
@@ -114,7 +114,7 @@ func asProblems(list config.Problems) []problem {
 	return out
 }
 
-func printCheck(w io.Writer, output, path string, c *config.Config, problems config.Problems, asked *onlineCheck) error {
+func printCheck(w io.Writer, output, path string, c *config.Config, problems config.Problems, online bool, asked *onlineCheck) error {
 	var warnings config.Problems
 	rules, portals := 0, 0
 	if c != nil {
@@ -147,6 +147,9 @@ func printCheck(w io.Writer, output, path string, c *config.Config, problems con
 			fmt.Fprintf(w, "%s: valid: %s, %s\n", path, count(rules, "rule"), count(portals, "portal"))
 		} else {
 			fmt.Fprintf(w, "%s: invalid: %s\n", path, count(len(problems), "problem"))
+			if online {
+				fmt.Fprintln(w, "the portals were not asked: mend the rules file first")
+			}
 		}
 		asked.printPortals(w)
 	}

@@ -7,16 +7,12 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/preflight"
 )
-
-// onlineTimeout bounds a check: a portal that is slow must not hold up a deployment for ever.
-const onlineTimeout = 10 * time.Minute
 
 // onlineFlags are the flags of check that are about asking portals.
 type onlineFlags struct {
@@ -64,9 +60,7 @@ type annotated struct {
 	err   error
 }
 
-func (o *onlineFlags) run(ctx context.Context, c *config.Config, path string) (*onlineCheck, error) {
-	ctx, cancel := context.WithTimeout(ctx, onlineTimeout)
-	defer cancel()
+func (o *onlineFlags) run(ctx context.Context, c *config.Config, path string, stderr io.Writer) (*onlineCheck, error) {
 	var opened []interface{ Close() }
 	defer func() {
 		for _, client := range opened {
@@ -82,10 +76,13 @@ func (o *onlineFlags) run(ctx context.Context, c *config.Config, path string) (*
 		opened = append(opened, client)
 		clients[p.Name] = client
 	}
+	show, done := progress(stderr)
 	report, err := preflight.Run(ctx, preflight.Options{
 		Config: c, PublicURL: o.publicURL,
-		Open: func(p config.Portal) (preflight.Portal, error) { return clients[p.Name], nil },
+		Open:     func(p config.Portal) (preflight.Portal, error) { return clients[p.Name], nil },
+		Progress: func(n, of int) { show("docspace-router: %d of %d ids looked up", n, of) },
 	})
+	done()
 	if err != nil {
 		return nil, fmt.Errorf("ask the portals: %w", err)
 	}

@@ -127,9 +127,9 @@ type roomList struct {
 // listRooms asks every portal; one that cannot be asked does not hide the others.
 func listRooms(ctx context.Context, env environment, portals []config.Portal, o rooms.Options, output string) error {
 	all := make([]roomList, 0, len(portals))
-	done := func() {}
+	show, done := progress(env.stderr)
 	for _, p := range portals {
-		o.Progress, done = progress(env.stderr, "docspace-router: %d folders of portal "+p.Name+" …")
+		o.Progress = func(n int) { show("docspace-router: %d folders of portal %s …", n, p.Name) }
 		r := roomList{portal: p}
 		client, err := newClient(p)
 		if err == nil {
@@ -172,25 +172,27 @@ func scopeHint(err error) string {
 	return ""
 }
 
-// progress shows a line that is overwritten, when people watch.
-func progress(w io.Writer, format string) (show func(n int), done func()) {
+// progress shows a line that is overwritten, when people watch, and in the end removes it.
+func progress(w io.Writer) (show func(format string, args ...any), done func()) {
 	f, ok := w.(*os.File)
-	if !ok {
-		return nil, func() {}
-	}
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return nil, func() {}
+	if !ok || !isTerminal(f) {
+		return func(string, ...any) {}, func() {}
 	}
 	shown := 0
-	show = func(n int) {
-		shown, _ = fmt.Fprintf(w, "\r"+format, n)
+	show = func(format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		fmt.Fprintf(w, "\r%-*s", shown, text)
+		shown = len(text)
 	}
 	return show, func() {
-		if shown > 0 {
-			fmt.Fprint(w, "\r"+strings.Repeat(" ", shown)+"\r")
-		}
+		fmt.Fprintf(w, "\r%-*s\r", shown, "")
+		shown = 0
 	}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func printRooms(w io.Writer, all []roomList, o rooms.Options) {

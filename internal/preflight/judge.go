@@ -93,7 +93,11 @@ func (c *check) source(r *ruleHere, route *rules.Route, s *spot, where config.Lo
 		c.add(Warning, r, where, "write folder in place of room, or name the room", "%s is a folder, and no room%s", s, inRoom(s))
 	}
 	if room := s.room(); room != nil {
-		if trouble, hint := cannotLeave(r.Action, room.Security); trouble != "" {
+		rights := room.Security
+		if rights == nil { // the path does not tell
+			rights = s.folder.Security
+		}
+		if trouble, hint := cannotLeave(r.Action, rights); trouble != "" {
 			c.add(Error, r, where, hint, "the gateway's account may not %s %s", trouble, named(*room))
 		}
 	}

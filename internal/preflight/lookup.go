@@ -78,6 +78,7 @@ func (c *check) lookUp(ctx context.Context) error {
 			byPath[route.Destination] = byPath[route.Destination] || r.Spec.Path != "" && !r.Disabled
 		}
 	}
+	c.progress.add(0, len(c.places))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for id, s := range c.places {
@@ -88,6 +89,7 @@ func (c *check) lookUp(ctx context.Context) error {
 				return fmt.Errorf("look up %s: %w", id, err)
 			}
 			s.trouble = err
+			c.progress.add(1, 0)
 			return nil
 		})
 	}

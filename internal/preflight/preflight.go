@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,6 +43,10 @@ type Options struct {
 	// PublicURL is where the portals reach the gateway, as in https://router.example.com. Without
 	// it a webhook counts as the gateway's by the path of its address.
 	PublicURL string
+
+	// Progress is told how many ids of how many have been looked up, never by two calls at a time;
+	// nil: nobody is.
+	Progress func(done, of int)
 
 	Now func() time.Time // default time.Now
 }
@@ -114,8 +119,10 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	checks := make([]*check, len(o.Config.Portals))
 	var g errgroup.Group
 	g.SetLimit(parallel)
+	shown := &progress{show: o.Progress}
 	for i, p := range o.Config.Portals {
 		c := newCheck(o, p)
+		c.progress = shown
 		checks[i] = c
 		g.Go(func() error {
 			c.run(ctx)
@@ -150,9 +157,29 @@ type check struct {
 	admin    bool // whether the account administers the portal
 	places   map[event.ID]*spot
 	rooms    []docspace.Folder // those that the account sees
+	progress *progress
 	status   Status
 	findings []Finding
 	seen     map[Finding]bool
+}
+
+// progress adds up the progress of all portals.
+type progress struct {
+	show func(done, of int)
+
+	mu       sync.Mutex // guards what follows
+	done, of int
+}
+
+func (p *progress) add(done, of int) {
+	if p.show == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += done
+	p.of += of
+	p.show(p.done, p.of)
 }
 
 // ruleHere is a rule for the portal. Disabled ones are looked up, for their titles, and not judged.

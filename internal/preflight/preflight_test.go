@@ -1,6 +1,7 @@
 package preflight_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/event"
 	"docspace-router/internal/portalsim"
 	"docspace-router/internal/preflight"
 )
@@ -21,6 +23,18 @@ type world struct {
 	key            string
 	hook           portalsim.Webhook
 	rules          string
+	silentPaths    bool
+}
+
+// silentPaths is a portal that tells rights only of the folder it is asked for.
+type silentPaths struct{ *docspace.Client }
+
+func (p silentPaths) FolderPath(ctx context.Context, id event.ID) ([]docspace.Folder, error) {
+	path, err := p.Client.FolderPath(ctx, id)
+	for i := range path {
+		path[i].Security = nil
+	}
+	return path, err
 }
 
 // The folders of a world, in the order in which they are made.
@@ -105,10 +119,14 @@ func (w *world) check(t *testing.T) (preflight.Report, []string) {
 	}
 	report, err := preflight.Run(t.Context(), preflight.Options{Config: c, Open: func(p config.Portal) (preflight.Portal, error) {
 		client, err := docspace.New(docspace.Options{Portal: p.Name, URL: p.URL, Transport: w.Transport(), APIKey: p.APIKey.Reveal})
-		if err == nil {
-			t.Cleanup(client.Close)
+		if err != nil {
+			return nil, err
 		}
-		return client, err
+		t.Cleanup(client.Close)
+		if w.silentPaths {
+			return silentPaths{client}, nil
+		}
+		return client, nil
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -330,6 +348,17 @@ func TestPlantedMistakes(t *testing.T) {
 			plant: func(t *testing.T, w *world) { w.instead(t, "room_tag: Client", `room_title: "Custom*"`) },
 			want: []string{
 				`warning [tagged] rules.yaml:15:26: rules[1].source.room_title: no room has the title "Custom*", compare with docspace-router rooms; rooms in which the account has no role do not count`,
+			},
+		},
+		"a portal that tells no rights in paths": {
+			plant: func(t *testing.T, w *world) {
+				w.silentPaths = true
+				w.instead(t, "{folder: 108}", "{folder: 107}")
+				w.SetMember(alpha, w.account, portalsim.ContentCreator)
+			},
+			want: []string{
+				`error [filed] rules.yaml:10:20: rules[0].source.room: the gateway's account may not move other people's files out of "Client Alpha" (106), make it room manager there, or copy`,
+				`error [tagged] rules.yaml:17:27: rules[1].destination.folder: the gateway's account may not copy files into "Client Beta" (107), make the gateway's account content creator or room manager there`,
 			},
 		},
 		"no webhook": {
