@@ -110,11 +110,14 @@ func (o *onlineCheck) printFindings(w io.Writer) {
 		return
 	}
 	for _, f := range o.report.Findings {
-		if f.Severity == preflight.Warning {
-			fmt.Fprintln(w, "warning:", f.Problem)
-		} else {
-			fmt.Fprintln(w, f.Problem)
+		p := f.Problem
+		if f.Rule != "" {
+			p.Path += " (rule " + f.Rule + ")"
 		}
+		if f.Severity == preflight.Warning {
+			fmt.Fprint(w, "warning: ")
+		}
+		fmt.Fprintln(w, p)
 	}
 }
 

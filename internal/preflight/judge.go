@@ -25,8 +25,8 @@ func (c *check) judge(context.Context) error {
 		}
 		for j := range r.Routes {
 			route := &r.Routes[j]
-			switch {
-			case route.SourceKind == rules.TagSource || route.SourceKind == rules.TitleSource:
+			switch route.SourceKind {
+			case rules.TagSource, rules.TitleSource:
 				c.pattern(r, route, r.Sources[j])
 			default:
 				if s := c.at(r, route.Source, r.Sources[j]); s != nil {
@@ -54,7 +54,7 @@ func (c *check) at(r *ruleHere, id event.ID, where config.Location) *spot {
 	case s.hidden:
 		c.add(Error, r, where, "give the account a role in that room", "the gateway's account may not read %s", id)
 	case s.isFile:
-		c.add(Error, r, where, "name the room or folder it lies in", "%s is a file, and no room or folder", id)
+		c.add(Error, r, where, "name a room or folder, such as the one the file lies in", "there is no room or folder %s, only a file of that number", id)
 	default:
 		c.add(Error, r, where, lookItUp, "there is no room or folder %s", id)
 	}
@@ -175,7 +175,7 @@ func (c *check) namesakes(r *ruleHere, s *spot) {
 	for _, f := range s.folders {
 		title := strings.ToLower(f.Title)
 		if first, taken := known[title]; taken {
-			c.add(Warning, r, r.RuleLocations.Path, "rename or merge one of them",
+			c.add(Warning, r, r.Path, "rename or merge one of them",
 				"%s holds two folders titled %q, %s and %s: a path of that name uses one of them", s, f.Title, first.ID, f.ID)
 			return
 		}

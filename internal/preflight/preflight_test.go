@@ -247,7 +247,7 @@ func TestPlantedMistakes(t *testing.T) {
 				w.instead(t, "destination: 108}", "destination: 1}")
 			},
 			want: []string{
-				"error [paired] rules.yaml:22:36: rules[2].pairs[0].destination: 1 is a file, and no room or folder, name the room or folder it lies in",
+				"error [paired] rules.yaml:22:36: rules[2].pairs[0].destination: there is no room or folder 1, only a file of that number, name a room or folder, such as the one the file lies in",
 			},
 		},
 		"a folder in place of a room": {

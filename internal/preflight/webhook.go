@@ -87,7 +87,7 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 			}
 		}
 		if len(missing) > 0 {
-			c.add(Error, r, r.RuleLocations.Rule, "add what is missing to the webhook, under Developer Tools, Webhooks",
+			c.add(Error, r, r.Rule, "add what is missing to the webhook, under Developer Tools, Webhooks",
 				"the webhook %q does not tell of %s", on[0].Name, strings.Join(missing, ", "))
 		}
 	}
