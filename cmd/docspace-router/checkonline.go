@@ -76,7 +76,7 @@ func (o *onlineFlags) run(ctx context.Context, c *config.Config, path string, st
 		opened = append(opened, client)
 		clients[p.Name] = client
 	}
-	show, done := progress(stderr)
+	show, done := statusLine(stderr)
 	report, err := preflight.Run(ctx, preflight.Options{
 		Config: c, PublicURL: o.publicURL,
 		Open:     func(p config.Portal) (preflight.Portal, error) { return clients[p.Name], nil },

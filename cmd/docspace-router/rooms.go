@@ -127,7 +127,7 @@ type roomList struct {
 // listRooms asks every portal; one that cannot be asked does not hide the others.
 func listRooms(ctx context.Context, env environment, portals []config.Portal, o rooms.Options, output string) error {
 	all := make([]roomList, 0, len(portals))
-	show, done := progress(env.stderr)
+	show, done := statusLine(env.stderr)
 	for _, p := range portals {
 		o.Progress = func(n int) { show("docspace-router: %d folders of portal %s …", n, p.Name) }
 		r := roomList{portal: p}
@@ -172,8 +172,8 @@ func scopeHint(err error) string {
 	return ""
 }
 
-// progress shows a line that is overwritten, when people watch, and in the end removes it.
-func progress(w io.Writer) (show func(format string, args ...any), done func()) {
+// statusLine shows a line that is overwritten, when people watch, and in the end removes it.
+func statusLine(w io.Writer) (show func(format string, args ...any), done func()) {
 	f, ok := w.(*os.File)
 	if !ok || !isTerminal(f) {
 		return func(string, ...any) {}, func() {}
