@@ -70,15 +70,24 @@ type rulesFlags struct {
 	allowUnsigned bool
 	// withoutSecrets is for commands that only look at the rules.
 	withoutSecrets bool
+	// locations is for commands that say where in the file something is that a portal refuses.
+	locations bool
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+	r.addFile(cmd)
 	cmd.Flags().BoolVar(&r.allowUnsigned, "allow-unsigned", false, "accept portals without webhook secrets, whose deliveries anybody could forge")
 }
 
+// addFile is for commands that do not care how deliveries are signed.
+func (r *rulesFlags) addFile(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+}
+
 func (r *rulesFlags) options(env environment) config.Options {
-	return config.Options{Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets}
+	return config.Options{
+		Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets, Locations: r.locations,
+	}
 }
 
 // choice is a flag that takes one of a few words.

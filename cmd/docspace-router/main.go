@@ -144,8 +144,11 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 		"{{if .Runnable}}", "{{if and .Runnable .HasParent}}",
 		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 96 ",
 	).Replace(root.UsageTemplate()))
-	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newTest(env), newSchema(env), newDemo(env), newVersion(env),
-		newCatchUp(env), newWebhook(env))
+	root.AddCommand(
+		newServe(env), newCheck(env), newRooms(env), newExplain(env), newTest(env),
+		newWebhook(env), newCatchUp(env),
+		newSchema(env), newDemo(env), newVersion(env),
+	)
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Describes a command and its flags",

@@ -83,7 +83,9 @@ func (d *document) portal(n *yaml.Node, path string, p *Portal) {
 	if n := f.need("api_key", secretForm); n != nil {
 		p.APIKey, _ = d.secret(n, f.sub("api_key"))
 	}
-	d.webhookSecrets(f, p)
+	if !d.options.keysOnly {
+		d.webhookSecrets(f, p)
+	}
 	if n := f.get("limits"); n != nil {
 		d.limits(n, f.sub("limits"), &p.Limits)
 	}
@@ -264,6 +266,9 @@ func (d *document) defaultPortal() []Portal {
 	}
 	if v, ok := read(KeyVariable); ok {
 		p.APIKey, _ = d.secretValue(start, "", v, "the variable "+KeyVariable)
+	}
+	if d.options.keysOnly {
+		return []Portal{p}
 	}
 	secret, set := d.options.lookup(WebhookSecretVariable)
 	if d.options.NewWebhookSecrets && strings.TrimSpace(secret) == "" {
