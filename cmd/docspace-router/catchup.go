@@ -163,36 +163,3 @@ func printCatchUp(w io.Writer, output string, all []admin.CatchUp) error {
 	}
 	return nil
 }
-
-// moment is a flag that takes a time, or how long ago it was.
-type moment struct{ time.Time }
-
-// String implements pflag.Value.
-func (m *moment) String() string {
-	if m.IsZero() {
-		return ""
-	}
-	return m.Format(time.RFC3339)
-}
-
-// Type implements pflag.Value.
-func (m *moment) Type() string { return "time|duration" }
-
-// Set implements pflag.Value.
-func (m *moment) Set(s string) error {
-	var ago period
-	if ago.Set(s) == nil {
-		m.Time = time.Now().Add(-time.Duration(ago))
-		return nil
-	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			if t.After(time.Now()) {
-				return fmt.Errorf("%s lies in the future", s)
-			}
-			m.Time = t
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is neither a time such as 2026-03-02T08:00:00Z or 2026-03-02 nor a span such as 6h", s)
-}
