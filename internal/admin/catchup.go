@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -65,7 +66,7 @@ func (a api) registerCatchUp(routes huma.API) {
 			return nil, huma.Error404NotFound("there is no portal " + in.Portal)
 		}
 		return out, nil
-	})
+	}, func(o *huma.Operation) { o.Summary = "Says how the look into each portal's webhook log stands" })
 	huma.Post(routes, "/api/v1/catch-up", func(_ context.Context, in *askCatchUpInput) (*catchUpOutput, error) {
 		out := &catchUpOutput{}
 		var err error
@@ -77,5 +78,8 @@ func (a api) registerCatchUp(routes huma.API) {
 			return nil, huma.Error422UnprocessableEntity(err.Error())
 		}
 		return out, nil
-	}, func(o *huma.Operation) { o.DefaultStatus = 200 })
+	}, func(o *huma.Operation) {
+		o.DefaultStatus = http.StatusOK
+		o.Summary = "Has the portals' webhook logs looked into for deliveries that were missed"
+	})
 }

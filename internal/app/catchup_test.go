@@ -149,3 +149,32 @@ func (w *world) rested() {
 		w.t.Fatal(err)
 	}
 }
+
+// TestADeliveryThatWasRetriedByHandIsCaughtUpOnce has two rows of one upload in the log.
+func TestADeliveryThatWasRetriedByHandIsCaughtUpOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{RetryWaits: []time.Duration{time.Millisecond}}})
+	w.keepAddress()
+	w.catchesUp()
+	w.options.PublicURL = "http://" + w.options.Listen // nothing was ever delivered to know the webhook by
+	w.writeRules(rule("uploads", w.room, w.dest))
+	w.ownWebhook()
+	w.portal.Upload(w.room, "a.pdf", 10, w.client)
+	w.rested()
+	w.portal.RetryDelivery(1)
+	w.rested()
+	w.portal.Upload(w.room, "b.pdf", 10, w.client)
+	w.rested()
+	w.run()
+	w.eventually("all rows are taken in", func() bool {
+		n := 0
+		for _, count := range w.status().Events {
+			n += count
+		}
+		return n == 3
+	})
+	w.wantTitles(w.dest, "a.pdf", "b.pdf")
+	if done := w.status().Transfers["done"]; done != 2 {
+		t.Errorf("%d transfers are done, want 2", done)
+	}
+}

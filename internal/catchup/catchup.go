@@ -64,6 +64,10 @@ type Options struct {
 	// default 10 min.
 	Settle time.Duration
 
+	// Hold bounds the bodies held in memory, in bytes. Where more are missing, the newest are let
+	// go and read again after the oldest have been taken in. Default 32 MiB.
+	Hold int
+
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time // default time.Now
@@ -121,6 +125,9 @@ func New(o Options) (*Catcher, error) {
 		if *d.value == 0 {
 			*d.value = d.standard
 		}
+	}
+	if o.Hold == 0 {
+		o.Hold = 32 << 20
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

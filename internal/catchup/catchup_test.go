@@ -187,7 +187,11 @@ func (d *desk) wantTaken(want ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if got := slices.Concat(d.takes...); !slices.Equal(got, want) {
-		d.t.Errorf("taken in: %d, %.300q, want %d, %.300q", len(got), got, len(want), want)
+		at := 0
+		for at < min(len(got), len(want)) && got[at] == want[at] {
+			at++
+		}
+		d.t.Errorf("taken in: %d, and from %d on %.20q, want %d, %.20q", len(got), at, got[at:min(at+10, len(got))], len(want), want[at:min(at+10, len(want))])
 	}
 	d.takes = nil
 }
@@ -394,6 +398,31 @@ func TestMoreThanAPageOfRowsComesBetweenTwoPages(t *testing.T) {
 			d.portal.Upload(d.room, "meanwhile.pdf", 1, d.robot)
 		}
 		time.Sleep(4 * time.Minute)
+		d.wantTaken(want...)
+	})
+}
+
+// TestMoreIsMissingThanMemoryHolds takes the oldest in first all the same.
+func TestMoreIsMissingThanMemoryHolds(t *testing.T) {
+	t.Parallel()
+	simulate(t, portalsim.Options{}, reads, func(d *desk) {
+		d.known()
+		d.options.Hold = 64 << 10
+		var want []string
+		for i := range 400 { // of about 800 bytes each
+			want = append(want, fmt.Sprintf("%04d.pdf", i))
+		}
+		d.answers(503, false)
+		d.upload(want...)
+		d.answers(200, false)
+		time.Sleep(time.Hour)
+		d.start()
+		time.Sleep(4 * time.Minute)
+		d.mu.Lock()
+		if len(d.takes) < 5 {
+			d.t.Errorf("taken in at %d times", len(d.takes))
+		}
+		d.mu.Unlock()
 		d.wantTaken(want...)
 	})
 }

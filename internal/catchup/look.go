@@ -17,10 +17,6 @@ import (
 )
 
 const (
-	// maxHeld bounds the bodies held in memory, in bytes. Where more are missing, the newest are
-	// let go and read again after the oldest have been taken in.
-	maxHeld = 32 << 20
-
 	// maxBody is the largest delivery that the endpoint would take.
 	maxBody = 2 << 20
 
@@ -145,8 +141,8 @@ func (l *look) begin(ctx context.Context) (err error) {
 	if !l.ask.since.IsZero() {
 		from, l.handledTo = l.ask.since, 0
 	}
-	if earliest := l.o.Now().Add(-l.o.Retention); l.o.Retention > 0 && from.Before(earliest) {
-		from = l.Earliest()
+	if earliest := l.Earliest(); from.Before(earliest) {
+		from = earliest
 	}
 	l.from = from.Add(l.ahead)
 	l.fresh = l.o.Now().Add(l.ahead - l.o.Fresh)
@@ -242,7 +238,7 @@ func (l *look) judge(ctx context.Context, rows []docspace.LogRow) (end bool, err
 		}
 	}
 	for first := 0; ; first++ {
-		if l.held <= maxHeld {
+		if l.held <= l.o.Hold {
 			l.missing = slices.Delete(l.missing, 0, first)
 			break
 		}
