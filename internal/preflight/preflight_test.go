@@ -176,6 +176,7 @@ func TestSilentOnAHealthySetup(t *testing.T) {
 
 func TestPlantedMistakes(t *testing.T) {
 	t.Parallel()
+	inThreeDays := time.Now().UTC().AddDate(0, 0, 3)
 	for name, test := range map[string]struct {
 		portal portalsim.Options
 		plant  func(*testing.T, *world)
@@ -198,9 +199,9 @@ func TestPlantedMistakes(t *testing.T) {
 			},
 		},
 		"the key expires soon": {
-			plant: func(_ *testing.T, w *world) { w.ExpireKey(w.key, time.Now().AddDate(0, 0, 3)) },
+			plant: func(_ *testing.T, w *world) { w.ExpireKey(w.key, inThreeDays) },
 			want: []string{
-				`warning [] rules.yaml:3:3: portals.acme: the API key "key" expires on ` + time.Now().UTC().AddDate(0, 0, 3).Format(time.DateOnly) + ", create another one in time",
+				`warning [] rules.yaml:3:3: portals.acme: the API key "key" expires on ` + inThreeDays.Format(time.DateOnly) + ", create another one in time",
 			},
 		},
 		"the key lacks scopes": {
