@@ -58,18 +58,17 @@ online that keeps the gateway from working, 2 the file cannot be read.`,
 			return err
 		}
 		rules.locations = online.online
-		c, err := loadRules(env, rules)
-		var problems config.Problems
-		if err != nil && !errors.As(err, &problems) {
+		done := checked{path: rules.path, online: online.online}
+		var err error
+		if done.config, err = loadRules(env, rules); err != nil && !errors.As(err, &done.problems) {
 			return unreadable(err)
 		}
-		var asked *onlineCheck
 		if online.online && err == nil {
-			if asked, err = online.run(cmd.Context(), c, rules.path, env.stderr); err != nil {
+			if done.asked, err = online.run(cmd.Context(), done.config, rules.path, env.stderr); err != nil {
 				return findings(err)
 			}
 		}
-		return printCheck(env.stdout, output.value, rules.path, c, problems, online.online, asked)
+		return done.print(env.stdout, output.value)
 	}
 	return cmd
 }
@@ -114,12 +113,22 @@ func asProblems(list config.Problems) []problem {
 	return out
 }
 
-func printCheck(w io.Writer, output, path string, c *config.Config, problems config.Problems, online bool, asked *onlineCheck) error {
+// checked is what a check led to.
+type checked struct {
+	path     string
+	config   *config.Config // nil with problems
+	problems config.Problems
+	online   bool
+	asked    *onlineCheck
+}
+
+func (c checked) print(w io.Writer, output string) error {
 	var warnings config.Problems
 	rules, portals := 0, 0
-	if c != nil {
-		warnings, rules, portals = c.Warnings, c.Rules.Len(), len(c.Portals)
+	if c.config != nil {
+		warnings, rules, portals = c.config.Warnings, c.config.Rules.Len(), len(c.config.Portals)
 	}
+	valid := len(c.problems) == 0
 	if output == "json" {
 		err := writeJSON(w, struct {
 			Valid    bool        `json:"valid"`
@@ -128,32 +137,33 @@ func printCheck(w io.Writer, output, path string, c *config.Config, problems con
 			Problems []problem   `json:"problems"`
 			Warnings []problem   `json:"warnings"`
 			Online   *onlineJSON `json:"online,omitempty"`
-		}{len(problems) == 0, rules, portals, asProblems(problems), asProblems(warnings), asked.forScripts()})
+		}{valid, rules, portals, asProblems(c.problems), asProblems(warnings), c.asked.forScripts()})
 		if err != nil {
 			return err
 		}
 	} else {
+		path := c.path
 		if path == "-" {
 			path = "stdin"
 		}
-		for _, p := range problems {
+		for _, p := range c.problems {
 			fmt.Fprintln(w, p)
 		}
 		for _, p := range warnings {
 			fmt.Fprintln(w, "warning:", p)
 		}
-		asked.printFindings(w)
-		if len(problems) == 0 {
+		c.asked.printFindings(w)
+		if valid {
 			fmt.Fprintf(w, "%s: valid: %s, %s\n", path, count(rules, "rule"), count(portals, "portal"))
 		} else {
-			fmt.Fprintf(w, "%s: invalid: %s\n", path, count(len(problems), "problem"))
-			if online {
+			fmt.Fprintf(w, "%s: invalid: %s\n", path, count(len(c.problems), "problem"))
+			if c.online {
 				fmt.Fprintln(w, "the portals were not asked: mend the rules file first")
 			}
 		}
-		asked.printPortals(w)
+		c.asked.printPortals(w)
 	}
-	if len(problems) > 0 || asked.failed() {
+	if !valid || c.asked.failed() {
 		return found()
 	}
 	return nil

@@ -57,8 +57,8 @@ describe it, 2 wrong usage or unreadable input.`,
 		if cmd.Flags().Changed("depth") && !*tree {
 			return errors.New("--depth says how deep --tree goes: give --tree as well")
 		}
-		_, named := env.lookup("ROUTER_RULES")
-		named = named || cmd.Flags().Changed("rules")
+		variable, _ := env.lookup("ROUTER_RULES")
+		named := variable != "" || cmd.Flags().Changed("rules")
 		portals, err := loadPortals(env, flags, named, *portal)
 		if err != nil {
 			return err

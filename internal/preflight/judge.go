@@ -1,7 +1,6 @@
 package preflight
 
 import (
-	"context"
 	"slices"
 	"strings"
 
@@ -17,7 +16,7 @@ const (
 )
 
 // judge holds the rules against what was looked up.
-func (c *check) judge(context.Context) error {
+func (c *check) judge() {
 	for i := range c.rules {
 		r := &c.rules[i]
 		if r.Disabled {
@@ -39,14 +38,13 @@ func (c *check) judge(context.Context) error {
 			}
 		}
 	}
-	return nil
 }
 
 // at returns the folder that an id stands for, or reports that there is none.
 func (c *check) at(r *ruleHere, id event.ID, where config.Location) *spot {
 	s := c.places[id]
 	switch {
-	case s == nil: // ids could not be looked up
+	case s == nil || !s.asked: // which has been reported or noted
 	case s.trouble != nil:
 		c.add(Error, r, where, lookItUp, "what %s is could not be learned: %v", id, s.trouble)
 	case s.found():

@@ -24,6 +24,7 @@ const roomForms = 1
 // spot is what an id in the rules stands for on the portal.
 type spot struct {
 	id      event.ID
+	asked   bool              // whether the portal was asked for it
 	folder  docspace.Folder   // without an id where it could not be read
 	path    []docspace.Folder // from the section down to the folder itself
 	isFile  bool
@@ -85,11 +86,10 @@ func (c *check) lookUp(ctx context.Context) error {
 	for id, s := range c.places {
 		g.Go(func() error {
 			err := s.read(ctx, c.portal, byPath[id])
-			_, busy := docspace.IsRateLimited(err)
-			if ctx.Err() != nil || busy || docspace.IsPortalDown(err) {
+			if err != nil && lost(ctx, err) {
 				return fmt.Errorf("look up %s: %w", id, err)
 			}
-			s.trouble = err
+			s.asked, s.trouble = true, err
 			c.progress.add(1, 0)
 			return nil
 		})

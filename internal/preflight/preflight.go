@@ -215,12 +215,33 @@ func (c *check) run(ctx context.Context) {
 	}
 	c.status.Asked = true
 	c.clock(ctx)
-	for _, part := range []func(context.Context) error{c.account, c.lookUp, c.lookUpRooms, c.judge, c.webhook} {
-		if err := part(ctx); err != nil {
-			c.atPortal(Error, "check again", "the portal stopped answering, and the rest was not checked: %v", err)
+	for _, part := range []struct {
+		what  string
+		check func(context.Context) error
+	}{
+		{"the account", c.account},
+		{"the ids in the rules", c.lookUp},
+		{"the list of rooms", c.lookUpRooms},
+		{"the webhooks", c.webhook},
+	} {
+		err := part.check(ctx)
+		switch {
+		case err == nil:
+		case lost(ctx, err):
+			c.atPortal(Error, "check again", "the portal stopped answering while it was asked for %s, and the rest was left out: %v", part.what, err)
+			c.judge()
 			return
+		default:
+			c.atPortal(Error, "", "the portal could not be asked for %s: %v", part.what, err)
 		}
 	}
+	c.judge()
+}
+
+// lost reports whether there is no point in asking for anything else.
+func lost(ctx context.Context, err error) bool {
+	_, busy := docspace.IsRateLimited(err)
+	return ctx.Err() != nil || busy || docspace.IsPortalDown(err)
 }
 
 // add reports a finding about a rule, or about the portal as a whole when that is nil; once,

@@ -176,6 +176,7 @@ func TestSilentOnAHealthySetup(t *testing.T) {
 
 func TestPlantedMistakes(t *testing.T) {
 	t.Parallel()
+	inThreeDays := time.Now().UTC().AddDate(0, 0, 3)
 	for name, test := range map[string]struct {
 		portal portalsim.Options
 		plant  func(*testing.T, *world)
@@ -198,9 +199,9 @@ func TestPlantedMistakes(t *testing.T) {
 			},
 		},
 		"the key expires soon": {
-			plant: func(_ *testing.T, w *world) { w.ExpireKey(w.key, time.Now().AddDate(0, 0, 3)) },
+			plant: func(_ *testing.T, w *world) { w.ExpireKey(w.key, inThreeDays) },
 			want: []string{
-				`warning [] rules.yaml:3:3: portals.acme: the API key "key" expires on ` + time.Now().UTC().AddDate(0, 0, 3).Format(time.DateOnly) + ", create another one in time",
+				`warning [] rules.yaml:3:3: portals.acme: the API key "key" expires on ` + inThreeDays.Format(time.DateOnly) + ", create another one in time",
 			},
 		},
 		"the key lacks scopes": {
@@ -363,6 +364,31 @@ func TestPlantedMistakes(t *testing.T) {
 			want: []string{
 				`error [filed] rules.yaml:10:20: rules[0].source.room: the gateway's account may not move other people's files out of "Client Alpha" (106), make it room manager there, or copy`,
 				`error [tagged] rules.yaml:17:27: rules[1].destination.folder: the gateway's account may not copy files into "Client Beta" (107), make the gateway's account content creator or room manager there`,
+			},
+		},
+		"a portal that fails here and there": {
+			plant: func(t *testing.T, w *world) {
+				for _, path := range []string{"people/@self", "files/rooms", "files/folder/106/path", "settings/webhook"} {
+					w.Inject(portalsim.Fault{Kind: portalsim.Refuse, Path: path + "$", Status: 500, Message: "Oops"})
+				}
+				w.instead(t, "{source: 107", "{source: 777")
+			},
+			want: []string{
+				"error [] rules.yaml:3:3: portals.acme: the portal could not be asked for the account: self: portal answered 500 Internal Server Error: Oops",
+				"error [] rules.yaml:3:3: portals.acme: the portal could not be asked for the list of rooms: rooms: portal answered 500 Internal Server Error: Oops",
+				"error [] rules.yaml:3:3: portals.acme: the portal could not be asked for the webhooks: webhooks: portal answered 500 Internal Server Error: Oops",
+				"error [filed] rules.yaml:10:20: rules[0].source.room: what 106 is could not be learned: folder_path: portal answered 500 Internal Server Error: Oops, look its id up with docspace-router rooms",
+				"error [paired] rules.yaml:22:18: rules[2].pairs[0].source: there is no room or folder 777, look its id up with docspace-router rooms",
+			},
+		},
+		"a portal that goes down in between": {
+			plant: func(_ *testing.T, w *world) {
+				w.Inject(portalsim.Fault{Kind: portalsim.Refuse, Path: "files/rooms", Status: 503})
+				w.SetMember(alpha, w.account, portalsim.ContentCreator)
+			},
+			want: []string{
+				"error [] rules.yaml:3:3: portals.acme: the portal stopped answering while it was asked for the list of rooms, and the rest was left out: rooms: portal answered 503 Service Unavailable, check again",
+				`error [filed] rules.yaml:10:20: rules[0].source.room: the gateway's account may not move other people's files out of "Client Alpha" (106), make it room manager there, or copy`,
 			},
 		},
 		"no webhook": {
