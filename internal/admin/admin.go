@@ -30,6 +30,7 @@ type Options struct {
 	// only portal. It asks the portal for what the rules need. The error is ErrUnknownPortal
 	// when there is no such portal, and else the portal's.
 	Explain  func(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error)
+	Backfill Backfills // nil: backfills cannot be asked for
 	Gatherer prometheus.Gatherer
 	Token    string // a bearer token every request must carry; empty: none
 	Version  string
@@ -70,6 +71,7 @@ func New(o Options) (http.Handler, error) {
 	huma.Get(routes, "/api/v1/events", a.events)
 	huma.Get(routes, "/api/v1/transfers", a.transfers)
 	a.registerExplain(routes)
+	a.registerBackfills(routes)
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/backfill"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
@@ -36,6 +37,7 @@ type App struct {
 	ingest     *ingest.Handler
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
+	backfills  *backfill.Service
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -132,6 +134,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
 		return err
 	}
+	if err := a.buildBackfills(); err != nil {
+		return err
+	}
 	if err := a.jobs.serve(a.current.Load().names()); err != nil {
 		return err
 	}
@@ -150,6 +155,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Rules:    a.rulesStatus,
 		Ready:    a.readiness(true),
 		Explain:  a.explain,
+		Backfill: a.backfills,
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,
@@ -220,6 +226,9 @@ func (a *App) Run(ctx context.Context) error {
 	alive, endAlive := context.WithCancel(background)
 	defer endAlive()
 
+	if err := a.backfills.Resume(ctx); err != nil {
+		return err
+	}
 	if err := a.jobs.client.Start(background); err != nil {
 		return fmt.Errorf("start the job queue: %w", err)
 	}
