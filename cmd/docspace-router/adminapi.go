@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,39 +28,70 @@ var errRefused = errors.New("refused")
 
 // post asks the admin API to do something and reads the answer into a value.
 func (a adminFlags) post(ctx context.Context, path string, into any) error {
+	return a.call(ctx, http.MethodPost, path, nil, into)
+}
+
+// call sends a value to the admin API, or nothing for nil, and reads the answer into another.
+func (a adminFlags) call(ctx context.Context, method, path string, in, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	body, err := a.open(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	raw, err := io.ReadAll(io.LimitReader(body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("ask the gateway at %s: %w", a.address, err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("the answer of %s is not the admin API's: %w", a.address, err)
+	}
+	return nil
+}
+
+// open sends a value to the admin API, or nothing for nil, and returns the body of an answer that
+// is a success.
+func (a adminFlags) open(ctx context.Context, method, path string, in any) (io.ReadCloser, error) {
 	address := a.address
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
+		return nil, unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+path, nil)
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(address, "/")+path, body)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	if a.token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+		return nil, fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("ask the gateway at %s: %w", address, err)
+		return nil, fmt.Errorf("ask the gateway at %s: %w", address, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return refusal(resp.StatusCode, raw)
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("the answer of %s is not the admin API's: %w", address, err)
-	}
-	return nil
+	return nil, refusal(resp.StatusCode, raw)
 }
 
 // refusal makes an error of an answer, in the API's own words where it has some.
