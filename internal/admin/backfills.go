@@ -71,7 +71,7 @@ func backfillError(err error) error {
 	case errors.As(err, &refusal):
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, store.ErrNotFound):
-		return huma.Error404NotFound(err.Error())
+		return huma.Error404NotFound("there is no backfill of that id")
 	default:
 		return huma.Error502BadGateway(err.Error())
 	}

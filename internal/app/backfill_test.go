@@ -186,7 +186,7 @@ func TestKilledBackfillLosesAndRepeatsNothing(t *testing.T) {
 			w.addWebhook()
 			id := w.backfill(backfillBody{"rule": "uploads"})
 			for _, part := range []int{10, 3} {
-				w.eventually("a part of the files has arrived", func() bool { return len(w.portal.List(w.dest)) >= files/part })
+				w.eventually("a part of the files has arrived", func() bool { return w.backfillStatus(id).Transfers[event.Done] >= files/part })
 				gateway.kill()
 				gateway = w.spawn()
 			}

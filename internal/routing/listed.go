@@ -37,7 +37,12 @@ func (r *Router) Prospect(ctx context.Context, snap Snapshot, rule string, p sto
 		return Prospect{Matches: matches}, nil
 	}
 	for _, v := range snap.Rules.Explain(&facts) {
-		if v.Rule == rule {
+		switch {
+		case v.Rule != rule:
+		case v.Unknown:
+			// Nobody asked for what the rule rests on, because an earlier rule keeps it from being tried.
+			return Prospect{Condition: rules.OnStop, Why: v.Got}, nil
+		default:
 			return Prospect{Condition: v.Condition, Why: v.Got}, nil
 		}
 	}
