@@ -132,9 +132,9 @@ func (s *Store) Backfills(ctx context.Context, limit int) ([]Backfill, error) {
 	return list, nil
 }
 
-// RunningBackfills returns those that have not ended, oldest first.
+// RunningBackfills returns those that have not ended.
 func (s *Store) RunningBackfills(ctx context.Context) ([]Backfill, error) {
-	list, err := queryAll(ctx, s.read, scanBackfill, `SELECT `+backfillColumns+` FROM backfills WHERE state = 'running' ORDER BY id`)
+	list, err := queryAll(ctx, s.read, scanBackfill, `SELECT `+backfillColumns+` FROM backfills WHERE state = 'running' ORDER BY portal, rule`)
 	if err != nil {
 		return nil, fmt.Errorf("list running backfills: %w", err)
 	}
