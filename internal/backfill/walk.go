@@ -243,6 +243,12 @@ func (w *walk) consider(ctx context.Context, e event.Entry, self string, own boo
 	before := SkippedThere
 	for _, m := range prospect.Matches {
 		state, known := handled[e.ID][m.Destination]
+		if !known {
+			if known, err = w.o.Store.Remembered(ctx, w.portal, w.rule.Name, m.Destination, e.Kind, e.ID); err != nil {
+				return candidate{}, "", err
+			}
+			state = event.Done
+		}
 		switch {
 		case known && !state.Ended():
 			before = SkippedQueued

@@ -223,3 +223,34 @@ func TestACancelledBackfillLeavesNothingWaiting(t *testing.T) {
 		t.Errorf("backfills are %+v, of which run %+v", list, running)
 	}
 }
+
+func TestWhatWasCopiedIsRememberedWhenItsTransferIsDeleted(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.route(h.planned(), h.planned(asMove, entry("7")))
+	h.settle(h.claim(copyLane), event.Done)
+	h.settle(h.claim(moveLane), event.Done)
+	h.time.advance(time.Hour)
+	if n, err := h.Prune(h.ctx(), h.time.now(), 10); n != 1 || err != nil {
+		t.Fatalf("%d events were deleted, %v", n, err)
+	}
+	for _, tt := range []struct {
+		rule string
+		to   event.ID
+		id   event.ID
+		want bool
+	}{{"copies", "20", "90412", true}, {"copies", "21", "90412", false}, {"other", "20", "90412", false}, {"moves", "30", "7", false}} {
+		got, err := h.Remembered(h.ctx(), "acme", tt.rule, tt.to, event.File, tt.id)
+		if got != tt.want || err != nil {
+			t.Errorf("%+v is remembered: %v, %v", tt, got, err)
+		}
+	}
+	h.route(h.planned(ofBackfill))
+	if n := h.count("transfers"); n != 0 {
+		t.Errorf("a backfill copies it again: %v", h.states())
+	}
+	h.route(h.planned(trigger("file.updated")))
+	if n := h.count("transfers"); n != 1 {
+		t.Errorf("an event of this moment led to %d transfers, want one", n)
+	}
+}

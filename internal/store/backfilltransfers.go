@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -71,7 +73,9 @@ func (s *Store) requeueEarlier(ctx context.Context, tx *sql.Tx, t NewTransfer, n
 		Scan(&id, &found.event, &lane, &action, &state)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return twin{}, nil
+		keys, err := queryColumn[int64](ctx, tx, `SELECT key FROM transferred WHERE key = $1`,
+			fingerprint(t.Portal, t.Rule, t.base(), t.Entry.Kind, t.Entry.ID))
+		return twin{found: len(keys) > 0, event: newcomer}, err
 	case err != nil:
 		return twin{}, err
 	}
@@ -120,4 +124,43 @@ func (s *Store) Handled(ctx context.Context, portal, rule string, kind event.Kin
 		return nil, fmt.Errorf("read what rule %s has transferred: %w", rule, err)
 	}
 	return out, nil
+}
+
+// fingerprint stands for the copying of an entry by a rule. Of ten million of them, one that is
+// looked up meets another by chance once in 10^12 times.
+func fingerprint(portal, rule string, base event.ID, kind event.Kind, id event.ID) int64 {
+	sum := sha256.Sum256([]byte(strings.Join([]string{portal, rule, string(base), string(kind), string(id)}, "\x00")))
+	return int64(binary.BigEndian.Uint64(sum[:8]))
+}
+
+// rememberTransferred keeps the fingerprints of what the events' transfers copied, before they are
+// deleted. What was moved is not where it was any more.
+func rememberTransferred(ctx context.Context, tx *sql.Tx, events []int64) error {
+	keys, err := queryAll(ctx, tx, func(rows *sql.Rows) (key int64, err error) {
+		var portal, rule string
+		var base, id event.ID
+		var kind event.Kind
+		err = rows.Scan(&portal, &rule, &base, &kind, &id)
+		return fingerprint(portal, rule, base, kind, id), err
+	}, `SELECT portal, rule, base, entry_kind, entry_id FROM transfers
+		WHERE "action" = 'copy' AND state || '' IN ('done', 'skipped') AND event_id IN `+placeholders(1, len(events)), anys(events)...)
+	if err != nil {
+		return fmt.Errorf("read what was copied: %w", err)
+	}
+	for _, key := range keys {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO transferred (key) VALUES ($1) ON CONFLICT (key) DO NOTHING`, key); err != nil {
+			return fmt.Errorf("remember what was copied: %w", err)
+		}
+	}
+	return nil
+}
+
+// Remembered reports whether a rule copied an entry to a destination so long ago that the transfer
+// has been deleted.
+func (s *Store) Remembered(ctx context.Context, portal, rule string, base event.ID, kind event.Kind, id event.ID) (bool, error) {
+	keys, err := queryColumn[int64](ctx, s.read, `SELECT key FROM transferred WHERE key = $1`, fingerprint(portal, rule, base, kind, id))
+	if err != nil {
+		return false, fmt.Errorf("look whether %s %s was copied: %w", kind, id, err)
+	}
+	return len(keys) > 0, nil
 }

@@ -178,10 +178,14 @@ CREATE TABLE backfill_folders (
     UNIQUE (backfill, folder)
 );
 CREATE INDEX backfill_folders_open ON backfill_folders (backfill, id) WHERE walked = 0;
+-- Which entries were copied by which rule, after the transfers themselves are deleted: fingerprints,
+-- so that a backfill long after still repeats nothing.
+CREATE TABLE transferred (key BIGINT NOT NULL PRIMARY KEY);
 -- Events of backfills that are not decided yet: only theirs, and those stored in part, owe a rule.
 CREATE INDEX events_owed ON events (webhook_id) WHERE state = 'pending' AND owed <> '';
 
 -- +goose Down
+DROP TABLE transferred;
 DROP TABLE backfill_folders;
 DROP TABLE backfills;
 DROP TABLE rule_files;
