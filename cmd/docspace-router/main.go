@@ -146,7 +146,7 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 	).Replace(root.UsageTemplate()))
 	root.AddCommand(
 		newServe(env), newCheck(env), newRooms(env), newExplain(env), newTest(env),
-		newWebhook(env), newCatchUp(env),
+		newWebhook(env), newCatchUp(env), newBackfill(env),
 		newEvents(env), newTransfers(env), newPause(env), newResume(env),
 		newSchema(env), newDemo(env), newVersion(env),
 	)

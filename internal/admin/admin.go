@@ -39,8 +39,8 @@ type Options struct {
 	Portals func(ctx context.Context) ([]PortalStatus, error)
 	// PortalURL is the address of a portal in use, without credentials; empty when there is none.
 	PortalURL func(name string) string
-	// CatchUp is optional.
-	CatchUp   CatchUpOptions
+	CatchUp   CatchUpOptions // optional
+	Backfill  Backfills      // nil: backfills cannot be asked for
 	Gatherer  prometheus.Gatherer
 	Token     string // a bearer token every request must carry; empty: none
 	Version   string
@@ -85,6 +85,7 @@ func New(o Options) (http.Handler, error) {
 	a.registerCatchUp(routes)
 	a.registerStories(routes)
 	a.registerActions(routes)
+	a.registerBackfills(routes)
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil

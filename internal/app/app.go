@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/backfill"
 	"docspace-router/internal/catchup"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
@@ -40,6 +41,7 @@ type App struct {
 	dispatch   *dispatch.Dispatcher
 	catchUp    *catchup.Catcher
 	watch      *webhook.Watch
+	backfills  *backfill.Service
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -136,6 +138,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
 		return err
 	}
+	if err := a.buildBackfills(); err != nil {
+		return err
+	}
 	if err := a.jobs.serve(a.current.Load().names()); err != nil {
 		return err
 	}
@@ -169,6 +174,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Portals:   a.portalStatus,
 		PortalURL: a.portalURL,
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
+		Backfill:  a.backfills,
 		Gatherer:  a.registry,
 		Token:     a.o.AdminToken,
 		Version:   a.o.Version,
@@ -239,6 +245,9 @@ func (a *App) Run(ctx context.Context) error {
 	alive, endAlive := context.WithCancel(background)
 	defer endAlive()
 
+	if err := a.backfills.Resume(ctx); err != nil {
+		return err
+	}
 	if err := a.jobs.client.Start(background); err != nil {
 		return fmt.Errorf("start the job queue: %w", err)
 	}

@@ -241,7 +241,7 @@ func TestWhateverBecameOfADeliveryItIsTakenInOnce(t *testing.T) {
 					d.look(time.Now().Add(-5 * time.Hour))
 					d.wantTaken()
 					// A body without an id was given its row's: the portal's late retry is no news.
-					events, err := d.store.Events(d.t.Context(), store.Filter{Limit: 100})
+					events, _, err := d.store.Events(d.t.Context(), store.Filter{Limit: 100})
 					d.must(err)
 					for _, e := range events {
 						if _, err := strconv.Atoi(e.EventID); err != nil {

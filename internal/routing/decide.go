@@ -81,7 +81,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 			}
 		}
 		if len(m.Path) > 0 {
-			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, m.Destination, m.Path); err != nil {
+			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, r.budget(pending.Portal, ev), m.Destination, m.Path); err != nil {
 				// What other rules want of the entry does not wait for this one's destination.
 				state, reason := r.unplaced(pending, m, err)
 				unplaced[m.Rule] = true

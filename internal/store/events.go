@@ -246,6 +246,9 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 		pruned = len(ids)
 		return inChunks(ids, 500, func(chunk []int64) error {
 			in := placeholders(1, len(chunk))
+			if err := rememberTransferred(ctx, tx, chunk); err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE transfer_id IN
 				(SELECT id FROM transfers WHERE event_id IN `+in+`)`, anys(chunk)...); err != nil {
 				return err

@@ -61,6 +61,7 @@ CREATE TABLE transfers (
     operation_id    BIGINT  NOT NULL DEFAULT 0,
     -- The pause that next_attempt_at was put off by, as its key; empty while there is none.
     held_by         TEXT    NOT NULL DEFAULT '',
+    backfill        BIGINT  NOT NULL DEFAULT 0, -- of a transfer that a backfill asked for
     result_id       TEXT    NOT NULL DEFAULT '',
     result_title    TEXT    NOT NULL DEFAULT '',
     result_version  INTEGER NOT NULL DEFAULT 0,
@@ -84,6 +85,7 @@ CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 -- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
+CREATE INDEX transfers_backfill ON transfers (backfill, state) WHERE backfill <> 0;
 CREATE INDEX transfers_result ON transfers USING hash (result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
@@ -197,7 +199,46 @@ CREATE TABLE pauses (
     PRIMARY KEY (scope, name)
 );
 
+-- A walk through a rule's sources that routes what was there before the rule.
+CREATE TABLE backfills (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    portal     TEXT   NOT NULL,
+    rule       TEXT   NOT NULL,
+    sources    TEXT   NOT NULL DEFAULT '', -- those that were asked for, where it was not all
+    since      BIGINT NOT NULL DEFAULT 0,
+    state      TEXT   NOT NULL,
+    note       TEXT   NOT NULL DEFAULT '', -- what it waits for
+    tally      TEXT   NOT NULL DEFAULT '', -- JSON
+    created_at BIGINT NOT NULL,
+    ended_at   BIGINT NOT NULL DEFAULT 0
+);
+-- A rule has at most one at a time on each portal, whatever runs at the same time.
+CREATE UNIQUE INDEX backfills_open ON backfills (portal, rule) WHERE state = 'running';
+
+-- The folders that a backfill under way has found, and how far each is read.
+CREATE TABLE backfill_folders (
+    id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    backfill BIGINT  NOT NULL REFERENCES backfills (id),
+    folder   TEXT    NOT NULL,
+    deep     INTEGER NOT NULL,            -- 1: the folders in it as well
+    walked   INTEGER NOT NULL DEFAULT 0,
+    start    INTEGER NOT NULL DEFAULT 0,  -- of the next page
+    -- The moment of creation of the last file that was looked at, and the files of that moment.
+    mark     BIGINT  NOT NULL DEFAULT 0,
+    marked   TEXT    NOT NULL DEFAULT '',
+    UNIQUE (backfill, folder)
+);
+CREATE INDEX backfill_folders_open ON backfill_folders (backfill, id) WHERE walked = 0;
+-- Which entries were copied by which rule, after the transfers themselves are deleted: fingerprints,
+-- so that a backfill long after still repeats nothing.
+CREATE TABLE transferred (key BIGINT NOT NULL PRIMARY KEY);
+-- Events of backfills that are not decided yet: only theirs, and those stored in part, owe a rule.
+CREATE INDEX events_owed ON events (webhook_id) WHERE state = 'pending' AND owed <> '';
+
 -- +goose Down
+DROP TABLE transferred;
+DROP TABLE backfill_folders;
+DROP TABLE backfills;
 DROP TABLE pauses;
 DROP TABLE rule_hits;
 DROP TABLE attempts;
