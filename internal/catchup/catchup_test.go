@@ -289,7 +289,7 @@ func TestWhoeverAsksGetsYoungEventsAsWell(t *testing.T) {
 		d.look(time.Time{})
 		d.must(d.portal.WaitDelivered(d.t.Context())) // and its retry is a duplicate
 		d.wantTaken("under way.pdf")
-		if n, err := d.store.Events(d.t.Context(), store.Filter{Limit: 10}); err != nil || len(n) != 2 {
+		if n, _, err := d.store.Events(d.t.Context(), store.Filter{Limit: 10}); err != nil || len(n) != 2 {
 			d.t.Errorf("%d events: %v", len(n), err)
 		}
 	})
