@@ -276,6 +276,27 @@ func TestADeliveryUnderWayIsNotMissed(t *testing.T) {
 	})
 }
 
+// TestARowThatWasTooYoungIsLookedAtAgain looks several times while a delivery is under way, as after
+// reloads, before the portal gives it up.
+func TestARowThatWasTooYoungIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	simulate(t, portalsim.Options{}, reads, func(d *desk) {
+		d.known()
+		d.answers(503, false)
+		d.portal.Upload(d.room, "given up.pdf", 1, d.robot)
+		time.Sleep(10 * time.Second)
+		d.start()
+		for range 3 {
+			time.Sleep(3 * time.Second)
+			d.catcher.Look()
+		}
+		d.wantTaken()
+		d.must(d.portal.WaitDelivered(d.t.Context()))
+		time.Sleep(10 * time.Minute)
+		d.wantTaken("given up.pdf")
+	})
+}
+
 func TestWhoeverAsksGetsYoungEventsAsWell(t *testing.T) {
 	t.Parallel()
 	simulate(t, portalsim.Options{}, reads, func(d *desk) {
