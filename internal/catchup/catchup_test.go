@@ -30,6 +30,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 
 const secret = "Test-Secret-2026"
 
+// logBuffer keeps the log.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // desk is a simulated portal, a database and what catches up, in simulated time. The receiver
 // stands for the gateway's endpoint: while it listens, what it answers 200 is stored.
 type desk struct {
@@ -43,7 +61,7 @@ type desk struct {
 	catcher *catchup.Catcher
 	options catchup.Options
 	secrets []string
-	logs    strings.Builder
+	logs    logBuffer
 	stop    func()
 
 	mu     sync.Mutex // guards all below
@@ -276,6 +294,27 @@ func TestADeliveryUnderWayIsNotMissed(t *testing.T) {
 	})
 }
 
+// TestARowThatWasTooYoungIsLookedAtAgain looks several times while a delivery is under way, as after
+// reloads, before the portal gives it up.
+func TestARowThatWasTooYoungIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	simulate(t, portalsim.Options{}, reads, func(d *desk) {
+		d.known()
+		d.answers(503, false)
+		d.portal.Upload(d.room, "given up.pdf", 1, d.robot)
+		time.Sleep(10 * time.Second)
+		d.start()
+		for range 3 {
+			time.Sleep(3 * time.Second)
+			d.catcher.Look()
+		}
+		d.wantTaken()
+		d.must(d.portal.WaitDelivered(d.t.Context()))
+		time.Sleep(10 * time.Minute)
+		d.wantTaken("given up.pdf")
+	})
+}
+
 func TestWhoeverAsksGetsYoungEventsAsWell(t *testing.T) {
 	t.Parallel()
 	simulate(t, portalsim.Options{}, reads, func(d *desk) {
@@ -285,8 +324,8 @@ func TestWhoeverAsksGetsYoungEventsAsWell(t *testing.T) {
 		d.answers(503, false)
 		d.portal.Upload(d.room, "under way.pdf", 1, d.robot)
 		time.Sleep(6 * time.Second)
-		d.answers(200, false)
 		d.look(time.Time{})
+		d.answers(200, false)
 		d.must(d.portal.WaitDelivered(d.t.Context())) // and its retry is a duplicate
 		d.wantTaken("under way.pdf")
 		if n, _, err := d.store.Events(d.t.Context(), store.Filter{Limit: 10}); err != nil || len(n) != 2 {

@@ -253,6 +253,7 @@ func (w *Watch) meet(portal string, own []docspace.Webhook) []string {
 
 // repair mends what is wrong and returns what it did.
 func (w *Watch) repair(ctx context.Context, p Portal, state State) ([]string, error) {
+	secret := "" // one that is there keeps its own, which may be any of those in use
 	plan, err := state.Plan()
 	switch {
 	case errors.Is(err, ErrNoTriggers):
@@ -265,8 +266,9 @@ func (w *Watch) repair(ctx context.Context, p Portal, state State) ([]string, er
 		if err := CheckSecret(p.Secret); err != nil {
 			return nil, fmt.Errorf("not mended: the first of webhook_secrets cannot be the new webhook's: %w", err)
 		}
+		secret = p.Secret
 	}
-	if _, err := plan.Do(ctx, p.Client, p.Secret); err != nil {
+	if _, err := plan.Do(ctx, p.Client, secret); err != nil {
 		return nil, fmt.Errorf("not mended: %w", err)
 	}
 	return plan.Changes, nil

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +32,24 @@ const (
 	secret = "Test-Secret-2026"
 )
 
+// logBuffer keeps the log.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // desk is a simulated portal and a watch over the gateway's webhook on it, in simulated time.
 type desk struct {
 	t      *testing.T
@@ -37,21 +57,22 @@ type desk struct {
 	robot  portalsim.UserID
 	room   portalsim.ID
 	admin  *docspace.Client // of an administrator, who breaks things
-	client *docspace.Client
-	wish   webhook.Wish
-	logs   strings.Builder
+	client *docspace.Client // of the gateway's account; not changed while the watch runs
+	wish   atomic.Pointer[webhook.Wish]
+	logs   logBuffer
 	reg    *prometheus.Registry
 	store  *store.Store
 	watch  *webhook.Watch
-	answer int // of the gateway's endpoint
+	answer atomic.Int64 // of the gateway's endpoint
 	stop   func()
 }
 
 func simulate(t *testing.T, repair bool, scopes []string, test func(d *desk)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{t: t, answer: http.StatusOK, reg: prometheus.NewRegistry(), stop: func() {}}
-		endpoint := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(d.answer) })
+		d := &desk{t: t, reg: prometheus.NewRegistry(), stop: func() {}}
+		d.answer.Store(http.StatusOK)
+		endpoint := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(d.answer.Load())) })
 		d.portal = portalsim.New(portalsim.Options{
 			HTTPClient: &http.Client{Transport: portalsim.HandlerTransport(endpoint)},
 			Passwords:  portalsim.PasswordPolicy{MinLength: 16, Upper: true, Digit: true, Special: true},
@@ -67,14 +88,16 @@ func simulate(t *testing.T, repair bool, scopes []string, test func(d *desk)) {
 		d.room = d.portal.AddRoom(portalsim.Room{Title: "Room", Owner: d.robot})
 		owner := d.portal.AddUser(portalsim.User{DisplayName: "Owner", Owner: true, Admin: true})
 		d.client, d.admin = d.account(d.robot, scopes...), d.account(owner)
-		d.wish = webhook.NewWish("acme", public, false, []string{"file.created", "file.uploaded"})
+		d.wants(webhook.NewWish("acme", public, false, []string{"file.created", "file.uploaded"}))
 		var err error
 		d.store, err = store.Open(t.Context(), store.Options{URL: "sqlite://" + filepath.Join(t.TempDir(), "router.db")})
 		d.must(err)
 		defer func() { d.must(d.store.Close()) }()
 		d.watch, err = webhook.New(webhook.Options{
 			Store: d.store, Repair: repair, Registerer: d.reg, Logger: slog.New(slog.NewTextHandler(&d.logs, nil)),
-			Portals: func() []webhook.Portal { return []webhook.Portal{{Client: d.client, Wish: d.wish, Secret: secret}} },
+			Portals: func() []webhook.Portal {
+				return []webhook.Portal{{Client: d.client, Wish: *d.wish.Load(), Secret: secret}}
+			},
 		})
 		d.must(err)
 		defer func() { d.stop() }()
@@ -88,6 +111,9 @@ func (d *desk) account(user portalsim.UserID, scopes ...string) *docspace.Client
 	d.must(err)
 	return c
 }
+
+// wants changes what the webhook is to be.
+func (d *desk) wants(w webhook.Wish) { d.wish.Store(&w) }
 
 func (d *desk) must(err error) {
 	d.t.Helper()
@@ -124,7 +150,7 @@ func (d *desk) register() docspace.Webhook {
 	d.t.Helper()
 	triggers, err := d.client.WebhookTriggers(d.t.Context())
 	d.must(err)
-	plan, err := d.wish.Compare(nil, nil, triggers).Plan()
+	plan, err := d.wish.Load().Compare(nil, nil, triggers).Plan()
 	d.must(err)
 	made, err := plan.Do(d.t.Context(), d.client, secret)
 	d.must(err)
@@ -168,11 +194,11 @@ func TestDriftIsFoundInOneCheckAndMended(t *testing.T) {
 			return err
 		}, webhook.Triggers, "does not subscribe to file.uploaded"},
 		"disabled by a failure after quiet days": {func(d *desk, _ docspace.Webhook) error {
-			d.answer = http.StatusServiceUnavailable
+			d.answer.Store(http.StatusServiceUnavailable)
 			time.Sleep(80 * time.Hour)
 			d.portal.Upload(d.room, "a.pdf", 1, d.robot)
 			err := d.portal.WaitDelivered(d.t.Context())
-			d.answer = http.StatusOK
+			d.answer.Store(http.StatusOK)
 			return err
 		}, webhook.Disabled, "503 (Service Unavailable)"},
 	} {
@@ -252,13 +278,13 @@ func TestTheWebhookFollowsTheRules(t *testing.T) {
 		if w := d.only(); w.Triggers != 384 || w.URL != public+"/webhook/acme" || w.Name != "docspace-router acme at router.example.com" {
 			d.t.Errorf("made %+v", w)
 		}
-		d.wish.Triggers = []string{"file.copied", "file.uploaded"}
+		d.wants(webhook.NewWish("acme", public, false, []string{"file.copied", "file.uploaded"}))
 		d.watch.Look()
 		time.Sleep(time.Second)
 		if w := d.only(); w.Triggers != 8192|256 {
 			d.t.Errorf("triggers %d", w.Triggers)
 		}
-		d.wish.Triggers = nil // a webhook without triggers would get everything
+		d.wants(webhook.NewWish("acme", public, false, nil)) // a webhook without triggers would get everything
 		d.check()
 		if w := d.only(); w.Triggers != 8192|256 {
 			d.t.Errorf("triggers %d", w.Triggers)
@@ -269,10 +295,10 @@ func TestTheWebhookFollowsTheRules(t *testing.T) {
 func TestWebhooksOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	simulate(t, true, []string{"*:write"}, func(d *desk) {
-		trial := d.wish
-		d.wish = webhook.NewWish("acme", "https://trial.example.com", false, trial.Triggers)
+		ours := *d.wish.Load()
+		d.wants(webhook.NewWish("acme", "https://trial.example.com", false, ours.Triggers))
 		foreign := d.register()
-		d.wish = trial
+		d.wants(ours)
 		d.start()
 		all, err := d.admin.Webhooks(d.t.Context())
 		d.must(err)
@@ -303,7 +329,7 @@ func TestAWebhookThatTheAccountDoesNotSeeIsNotTakenForDeleted(t *testing.T) {
 func TestWithoutAnAddressTheWebhookIsKnownByItsDeliveries(t *testing.T) {
 	t.Parallel()
 	simulate(t, false, []string{"*:read"}, func(d *desk) {
-		d.wish = webhook.NewWish("acme", "", true, []string{"file.uploaded", "file.moved"})
+		d.wants(webhook.NewWish("acme", "", true, []string{"file.uploaded", "file.moved"}))
 		d.start()
 		if s, _ := d.watch.Status("acme"); !strings.Contains(s.Trouble, "--public-url") {
 			d.t.Errorf("status %+v", s)
