@@ -19,7 +19,7 @@ import (
 // than its limit, or empty, although there is more: its next cursor says so.
 const (
 	window    = 5_000
-	searchFor = 80 * time.Millisecond
+	searchFor = 50 * time.Millisecond
 )
 
 // searchLength is how much of a title is searched, in characters.
