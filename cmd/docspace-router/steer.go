@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,19 +144,33 @@ func collect[T any](ctx context.Context, gateway adminFlags, path string, l *lis
 }
 
 // table writes rows in columns.
-type table struct{ w *tabwriter.Writer }
+type table struct {
+	to   io.Writer
+	text *bytes.Buffer
+	w    *tabwriter.Writer
+}
 
 func newTable(w io.Writer, head ...string) table {
-	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	text := new(bytes.Buffer)
+	t := table{w, text, tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
 	t.row(head...)
 	return t
 }
 
-func (t table) row(cells ...string) {
-	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(cells, "\t"), "\t "))
-}
+func (t table) row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
 
-func (t table) end() error { return t.w.Flush() }
+// end writes the table, without the spaces that fill the last columns.
+func (t table) end() error {
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(t.text.String()) {
+		if _, err := fmt.Fprintln(t.to, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // short cuts a text to a width, on one line. What could move the cursor of a terminal is left out.
 func short(s string, width int) string {
