@@ -13,6 +13,7 @@ import (
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 )
 
 // version is one complete version of the configuration with the clients of its portals. It
@@ -56,6 +57,11 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 			}
 		}
 		a.routing.Forget()
+		var rules []string
+		for _, r := range next.Rules.Rules() {
+			rules = append(rules, r.Name)
+		}
+		a.dispatch.KeepRules(rules)
 		// What has waited for long may have waited for this.
 		if err := a.jobs.sweep(ctx); err != nil {
 			a.log.Error("pending events not looked for", "err", err)
@@ -98,6 +104,7 @@ func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
 		Limits:    docspace.Limits{RequestsPerMinute: p.Limits.RequestsPerMinute, ConcurrentWrites: p.Limits.ConcurrentWrites},
 		Pause:     a.o.Pace.PortalPause,
 		Metrics:   a.apiMetrics,
+		Tracer:    tracing.Tracer(a.o.Tracing),
 		UserAgent: "docspace-router/" + a.o.Version,
 	})
 	if err != nil {

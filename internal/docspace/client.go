@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -60,8 +61,9 @@ type Options struct {
 	Pause time.Duration
 
 	Limits    Limits
-	Metrics   *Metrics // shared by all clients; nil: none
-	UserAgent string   // default "docspace-router"
+	Metrics   *Metrics     // shared by all clients; nil: none
+	Tracer    trace.Tracer // of a span for each request; nil: none
+	UserAgent string       // default "docspace-router"
 }
 
 // Client talks to one portal. It is safe for parallel use; all users of one account should
@@ -75,6 +77,7 @@ type Client struct {
 	timeout   time.Duration
 	userAgent string
 	metrics   *Metrics
+	tracer    trace.Tracer
 
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	pause   time.Duration
@@ -126,6 +129,7 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		userAgent: o.UserAgent,
 		metrics:   o.Metrics,
+		tracer:    o.Tracer,
 		breaker:   newBreaker(o.Portal, o.Pause),
 		pause:     o.Pause,
 		trouble:   new(atomic.Pointer[string]),
@@ -298,8 +302,10 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, decode fun
 		return &UnansweredError{Call: r.call, Err: fmt.Errorf("its turn came too late: %w", context.DeadlineExceeded)}
 	}
 
+	ctx, end := c.span(ctx, r)
 	start := time.Now()
 	code, err := c.exchange(ctx, r, key, body, decode)
+	end(code, err)
 	c.metrics.observe(c.portal, r.call, code, time.Since(start))
 	return err
 }

@@ -68,6 +68,8 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"WHERE state = 'blocked' AND id > $1 ORDER BY id LIMIT $2", "transfers_state (state=? AND id>?)"},
 		{"AND (portal, entry_kind, entry_id) IN", "SEARCH transfers USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"FROM transfers WHERE state = $1 AND portal = $2 ORDER BY id DESC", "transfers_state_portal (state=? AND portal=?)"},
+		{"GROUP BY state, portal", "COVERING INDEX transfers_waiting (state=?)"},
+		{"SELECT received_at FROM events WHERE state = 'pending'", "events_state (state=?)"},
 		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},
 	} {
 		found := false
@@ -182,6 +184,10 @@ func (h *harness) useEverything() {
 	_, err = h.Transfer(ctx, 1)
 	h.must(err)
 	_, err = h.Counts(ctx)
+	h.must(err)
+	_, err = h.OldestPending(ctx)
+	h.must(err)
+	_, err = h.Origins(ctx, []Transfer{{EventID: 1}})
 	h.must(err)
 	h.begin(monthFolder, h.time.now(), Budget{})
 	h.must(h.KeepFolder(ctx, monthFolder, "1", "2026-03"))

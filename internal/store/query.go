@@ -186,10 +186,14 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	for _, v := range transfers {
 		c.Transfers[event.State(v.state)] = v.n
 	}
-	var oldest sql.NullInt64
-	if err := s.read.QueryRowContext(ctx, `SELECT min(queued_at) FROM transfers WHERE state IN ('queued', 'sending')`).Scan(&oldest); err != nil {
-		return Counts{}, fmt.Errorf("find the oldest queued transfer: %w", err)
+	waiting, err := s.Backlog(ctx)
+	if err != nil {
+		return Counts{}, err
 	}
-	c.OldestQueued = fromMillis(oldest.Int64)
+	for _, b := range waiting {
+		if b.State != event.Blocked && (c.OldestQueued.IsZero() || b.Oldest.Before(c.OldestQueued)) {
+			c.OldestQueued = b.Oldest
+		}
+	}
 	return c, nil
 }
