@@ -133,6 +133,8 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	a.routing.KeepRules(a.current.Load().config.Rules)
+	a.dispatch.KeepRules(a.current.Load().config.Rules)
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
 		return err
 	}

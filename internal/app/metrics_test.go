@@ -121,8 +121,14 @@ func TestSeriesOfARuleGoWithIt(t *testing.T) {
 	w.start()
 	w.portal.Upload(w.room, "a.pdf", 1, w.client)
 	w.wantTitles(w.dest, "a.pdf")
-	if n := strings.Count(w.metrics(), `rule="old-name"`); n != 2 {
-		t.Fatalf("%d series of the rule, want its matches and its outcome", n)
+	for _, want := range []string{
+		`docspace_router_rule_matches_total{portal="default",rule="old-name"} 1`,
+		`docspace_router_transfers_total{outcome="done",portal="default",rule="old-name"} 1`,
+		`docspace_router_transfers_total{outcome="failed",portal="default",rule="old-name"} 0`,
+	} {
+		if !strings.Contains(w.metrics(), want) {
+			t.Fatalf("no metric %s", want)
+		}
 	}
 	w.writeRules(rule("new-name", w.room, w.dest), rule("other", w.room, w.addRoom("Another")))
 	w.eventually("the rule's series have gone", func() bool { return !strings.Contains(w.metrics(), "old-name") })

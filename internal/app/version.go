@@ -57,11 +57,8 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 			}
 		}
 		a.routing.Forget()
-		var rules []string
-		for _, r := range next.Rules.Rules() {
-			rules = append(rules, r.Name)
-		}
-		a.dispatch.KeepRules(rules)
+		a.routing.KeepRules(next.Rules)
+		a.dispatch.KeepRules(next.Rules)
 		// What has waited for long may have waited for this.
 		if err := a.jobs.sweep(ctx); err != nil {
 			a.log.Error("pending events not looked for", "err", err)

@@ -3,13 +3,13 @@ package dispatch
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/store"
 )
 
@@ -62,14 +62,23 @@ func (m *metrics) count(portal, rule string, outcome event.State) {
 	m.transfers.WithLabelValues(portal, rule, string(outcome)).Inc()
 }
 
-// KeepRules drops the metrics of all other rules. What is still queued of them goes on, and is
-// counted again until the next call.
-func (d *Dispatcher) KeepRules(names []string) {
+// KeepRules makes the metrics those of the rules in a table, as routing's do. What is still queued of
+// others goes on, and is counted until the next call.
+func (d *Dispatcher) KeepRules(t *rules.Table) {
 	m := d.metrics
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := map[string]bool{}
+	for _, r := range t.Rules() {
+		now[r.Name], m.rules[r.Name] = true, true
+		for _, portal := range r.Portals {
+			for _, outcome := range []event.State{event.Done, event.Failed} {
+				m.transfers.WithLabelValues(portal, r.Name, string(outcome))
+			}
+		}
+	}
 	for rule := range m.rules {
-		if !slices.Contains(names, rule) {
+		if !now[rule] {
 			delete(m.rules, rule)
 			m.transfers.DeletePartialMatch(prometheus.Labels{"rule": rule})
 		}

@@ -76,14 +76,20 @@ func (m *metrics) loop(portal, rule string) {
 	m.loops.WithLabelValues(portal, rule).Inc()
 }
 
-// keep drops the series of rules that a version of the rules does not have.
+// keep drops the series of rules that a version of the rules does not have, and begins those of
+// its rules at 0: Prometheus sees no increase in a series that begins with its first 1.
 func (m *metrics) keep(t *rules.Table) {
-	now := map[string]bool{}
-	for _, r := range t.Rules() {
-		now[r.Name] = true
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := map[string]bool{}
+	for _, r := range t.Rules() {
+		now[r.Name], m.rules[r.Name] = true, true
+		for _, portal := range r.Portals {
+			m.decided.WithLabelValues(portal, string(event.EventFailed))
+			m.matched.WithLabelValues(portal, r.Name)
+			m.loops.WithLabelValues(portal, r.Name)
+		}
+	}
 	for rule := range m.rules {
 		if !now[rule] {
 			delete(m.rules, rule)

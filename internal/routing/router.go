@@ -137,10 +137,11 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Forget drops what is remembered of portals, after their configuration has changed, and the
-// metrics of rules that are no more.
+// KeepRules makes the metrics those of the rules in a table.
+func (r *Router) KeepRules(t *rules.Table) { r.metrics.keep(t) }
+
+// Forget drops what is remembered of portals, after their configuration has changed.
 func (r *Router) Forget() {
-	r.metrics.keep(r.o.Snapshot().Rules)
 	r.locator.forget()
 	r.folders.known.Purge()
 }
