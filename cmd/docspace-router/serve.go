@@ -34,7 +34,9 @@ DOCSPACE_WEBHOOK_SECRET describe the one there is.
 SIGTERM and SIGINT stop it after running calls have ended; a second one stops it at
 once. Nothing that was accepted is lost either way.
 
-The variable in brackets stands in for a flag that is not given.
+The variable in brackets stands in for a flag that is not given. Traces are sent where
+OTEL_EXPORTER_OTLP_ENDPOINT says, as OTLP over HTTP; the other OTEL_… variables of
+OpenTelemetry hold as well. Without them there are no traces.
 
 Exit status: 0 stopped as asked, 1 it could not start or go on, 2 wrong usage or a
 rules file that cannot be read.`,
@@ -51,7 +53,13 @@ rules file that cannot be read.`,
 			if problems := o.Check(); len(problems) > 0 {
 				return unreadable(byFlag(cmd, env, problems))
 			}
-			err := serve(cmd.Context(), o)
+			tracing, flush, err := newTracing(cmd.Context(), env, o.Logger)
+			if err != nil {
+				return err
+			}
+			defer flush()
+			o.Tracing = tracing
+			err = serve(cmd.Context(), o)
 			var problems app.OptionErrors
 			if errors.As(err, &problems) {
 				err = findings(byFlag(cmd, env, problems))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func New(o Options) (http.Handler, error) {
 	r.Handle("/metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})).Methods(http.MethodGet)
 	r.HandleFunc("/readyz", o.Ready).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/-/reload", a.reload).Methods(http.MethodPost)
-	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	r.HandleFunc("/debug/pprof/cmdline", programName)
 	r.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -89,6 +90,13 @@ func New(o Options) (http.Handler, error) {
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
+}
+
+// programName stands in for the arguments the program was started with, which pprof would show: the
+// admin token and the database's password may be among them.
+func programName(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(os.Args[0]))
 }
 
 // authorized asks for the bearer token where there is one.

@@ -25,6 +25,7 @@ import (
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 	"docspace-router/internal/webhook"
 )
 
@@ -65,13 +66,12 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 			a.close()
 		}
 	}()
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBuildInfo(o.Version))
 	a.apiMetrics = docspace.NewMetrics(a.registry)
 
 	if a.store, err = store.Open(ctx, store.Options{URL: o.Database}); err != nil {
 		return nil, err
 	}
-	a.registry.MustRegister(newStateCollector(a.store, a.log), portalCollector{a})
 	if a.live, err = config.NewLive(ctx, config.LiveOptions{
 		Options:    config.Options{Path: o.Rules, LookupEnv: o.LookupEnv, AllowUnsigned: o.AllowUnsigned},
 		Apply:      a.apply,
@@ -85,6 +85,8 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	if err := a.apply(ctx, a.live.Current()); err != nil {
 		return nil, err
 	}
+	portals := func() []string { return a.current.Load().names() }
+	a.registry.MustRegister(newStateCollector(a.store, portals, a.log), newPortalCollector(a))
 	if err := a.build(ctx); err != nil {
 		return nil, err
 	}
@@ -114,6 +116,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		RetryFirst:  a.o.Pace.RetryFirst,
 		Logger:      a.o.Logger,
 		Registerer:  a.registry,
+		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
 		return err
 	}
@@ -132,9 +135,12 @@ func (a *App) build(ctx context.Context) (err error) {
 		SweepEvery:  a.o.Pace.Sweep,
 		Logger:      a.o.Logger,
 		Registerer:  a.registry,
+		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
 		return err
 	}
+	a.routing.KeepRules(a.current.Load().config.Rules)
+	a.dispatch.KeepRules(a.current.Load().config.Rules)
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
 		return err
 	}
@@ -150,6 +156,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Portals:    a.ingestPortal,
 		Logger:     a.o.Logger,
 		Registerer: a.registry,
+		Tracer:     tracing.Tracer(a.o.Tracing),
 	}); err != nil {
 		return err
 	}
@@ -325,30 +332,6 @@ func (a *App) close() {
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {
 			a.log.Error("database not closed", "err", err)
-		}
-	}
-}
-
-// retain deletes what is older than the retention time, in steps small enough not to hold up
-// deliveries.
-func (a *App) retain(ctx context.Context) error {
-	const stepSize = 500
-	ticker := time.NewTicker(10 * time.Minute)
-	defer ticker.Stop()
-	for {
-		before := time.Now().Add(-a.o.Retention)
-		for _, prune := range []func(context.Context, time.Time, int) (int, error){a.store.Prune, a.store.PruneOperations, a.store.PruneFolders} {
-			for n := stepSize; n == stepSize && ctx.Err() == nil; {
-				var err error
-				if n, err = prune(ctx, before, stepSize); err != nil && ctx.Err() == nil {
-					a.log.Error("old events not deleted", "err", err)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
 		}
 	}
 }

@@ -16,7 +16,7 @@ func TestUploadsDoNotWaitForABackfill(t *testing.T) {
 	t.Parallel()
 	const files = 600
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 20 * portalTime}})
-	old := w.fill(w.room, 4, files)
+	old := w.fillRoom(w.room, 4, files)
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
 	id := w.backfill(backfillBody{"rule": "uploads"})
@@ -39,7 +39,7 @@ func TestUploadsDoNotWaitForABackfill(t *testing.T) {
 func TestAFileUploadedDuringABackfillIsCopiedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	want := w.fill(w.room, 5, 300)
+	want := w.fillRoom(w.room, 5, 300)
 	w.writeRules(rule("uploads", w.room, w.dest, "triggers: [file.uploaded, file.created, file.updated]"))
 	w.start()
 	id := w.backfill(backfillBody{"rule": "uploads"})
@@ -99,7 +99,7 @@ func TestBackfillOfPairsWalksTheOnesAskedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
 	second, forSecond := w.addRoom("Second"), w.addRoom("For the second")
-	first := w.fill(w.room, 1, 5)
+	first := w.fillRoom(w.room, 1, 5)
 	w.portal.AddFile(second, portalsim.File{Title: "Second.pdf", By: w.client})
 	w.writeRules(aRule("pairs", fmt.Sprintf("pairs: [{source: %s, destination: %s}, {source: %s, destination: %s}]", w.room, w.dest, second, forSecond)))
 	w.start()
@@ -132,7 +132,7 @@ func TestCancelledBackfillEndsAndCanBeAskedForAnew(t *testing.T) {
 	t.Parallel()
 	const files = 900
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 10 * portalTime}})
-	old := w.fill(w.room, 4, files)
+	old := w.fillRoom(w.room, 4, files)
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
 	id := w.backfill(backfillBody{"rule": "uploads"})
@@ -156,7 +156,7 @@ func TestCancelledBackfillEndsAndCanBeAskedForAnew(t *testing.T) {
 func TestBackfillWaitsForThePortalAndForItsRule(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	old := w.fill(w.room, 20, 100)
+	old := w.fillRoom(w.room, 20, 100)
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
 	mend := w.portal.Inject(portalsim.Fault{Kind: portalsim.Refuse, Method: http.MethodGet, Path: "files/{id}", Status: http.StatusServiceUnavailable})
@@ -179,7 +179,7 @@ func TestBackfillWaitsForThePortalAndForItsRule(t *testing.T) {
 func TestBackfillRefusesWhatCannotBeDone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	w.fill(w.room, 1, 1)
+	w.fillRoom(w.room, 1, 1)
 	// So the first one stays under way.
 	w.portal.Inject(portalsim.Fault{Kind: portalsim.Refuse, Method: http.MethodPut, Path: "files/fileops/copy", Status: http.StatusServiceUnavailable})
 	w.writeRules(rule("uploads", w.room, w.dest), rule("off", w.room, w.dest, "enabled: false"), rule("forms", w.room, w.dest, "triggers: [form.submit]"),

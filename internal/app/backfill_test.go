@@ -99,9 +99,9 @@ func (w *world) rehearse(body backfillBody) ([]backfill.Line, backfill.Tally) {
 	return nil, backfill.Tally{}
 }
 
-// fill puts files into a room: directly in it, and in folders within folders. It returns the
+// fillRoom puts files into a room: directly in it, and in folders within folders. It returns the
 // titles, each of which is another.
-func (w *world) fill(room portalsim.ID, folders, files int) []string {
+func (w *world) fillRoom(room portalsim.ID, folders, files int) []string {
 	places := []portalsim.ID{room}
 	for i := range folders - 1 {
 		places = append(places, w.portal.AddFolder(places[i/3], fmt.Sprintf("Folder %03d", i), w.client))
@@ -121,7 +121,7 @@ func (w *world) fill(room portalsim.ID, folders, files int) []string {
 func TestBackfillRoutesWhatWasThereBeforeTheRule(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	old := w.fill(w.room, 12, 150)
+	old := w.fillRoom(w.room, 12, 150)
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
 
@@ -155,7 +155,7 @@ func TestBackfillRoutesWhatWasThereBeforeTheRule(t *testing.T) {
 func TestBackfillMovesWhatItWalks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	old := w.fill(w.room, 2, 900)
+	old := w.fillRoom(w.room, 2, 900)
 	w.writeRules(rule("uploads", w.room, w.dest, "action: move"))
 	w.start()
 	done := w.backfilled(w.backfill(backfillBody{"rule": "uploads"}))
@@ -182,7 +182,7 @@ func TestKilledBackfillLosesAndRepeatsNothing(t *testing.T) {
 			}})
 			w.options.Pace.SettleAfter = 3 * time.Second
 			w.options.Pace.Poll = 500 * time.Millisecond // what is counted against the portal's limits counts here
-			old := w.fill(w.room, folders, files)
+			old := w.fillRoom(w.room, folders, files)
 			w.writeRules(rule("uploads", w.room, w.dest, "action: "+string(action)))
 			started := time.Now()
 			gateway := w.spawn()

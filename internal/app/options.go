@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"docspace-router/internal/store"
 	"docspace-router/internal/webhook"
 )
@@ -38,6 +40,7 @@ type Options struct {
 	Version                      string
 	StopWithin                   time.Duration // how long running calls may take to end at a stop; default 20 s
 	Logger                       *slog.Logger
+	Tracing                      trace.TracerProvider // where spans go; nil: there are none
 
 	// Pace holds the waiting times of the parts; zero fields mean their defaults. Tests and
 	// the demo shorten them.

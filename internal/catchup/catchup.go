@@ -39,7 +39,7 @@ type Store interface {
 	SeenWebhooks(ctx context.Context, portal string) ([]string, error)
 	KnownSince(ctx context.Context, portal string) (time.Time, error)
 	StoredEvents(ctx context.Context, portal string, events []event.Event) ([]bool, error)
-	Backlog(ctx context.Context, portal string, limit int) (int, error)
+	Unsettled(ctx context.Context, portal string, limit int) (int, error)
 }
 
 // Options configures a Catcher. Store, Portals, Own and Take are required.

@@ -304,7 +304,7 @@ func (l *look) takeIn(ctx context.Context) (total int, err error) {
 func (l *look) waitForRoom(ctx context.Context) error {
 	const step = 100 * time.Millisecond
 	for range patience / step {
-		n, err := l.o.Store.Backlog(ctx, l.portal.Name, backlog)
+		n, err := l.o.Store.Unsettled(ctx, l.portal.Name, backlog)
 		if err != nil || n < backlog {
 			return err
 		}

@@ -18,6 +18,8 @@ var ErrNotJSON = errors.New("body is not JSON")
 // the sender is told.
 type NoEntryError struct {
 	Reason string
+	// Code is the reason in one word, for metrics.
+	Code string
 	// TooLong: it names an entry, by an id that cannot be stored. Somebody may miss it.
 	TooLong bool
 }
@@ -53,7 +55,7 @@ func Parse(body []byte) (Event, error) {
 	whole := string(body)
 	top, ok := object(whole, topBuf[:0])
 	if !ok {
-		return Event{}, &NoEntryError{Reason: "the body is not a JSON object"}
+		return Event{}, &NoEntryError{Code: "no_object", Reason: "the body is not a JSON object"}
 	}
 
 	head, _ := object(top.get("event"), headBuf[:0])
@@ -75,7 +77,7 @@ func Parse(body []byte) (Event, error) {
 	if !hasEntry(ev.Trigger) {
 		// Only the family is named: the reason goes back to the sender, who keeps little of it.
 		family, _, _ := strings.Cut(ev.Trigger, ".")
-		return Event{}, &NoEntryError{Reason: fmt.Sprintf("an event of a %s is not about a file or folder", family)}
+		return Event{}, &NoEntryError{Code: "other_trigger", Reason: fmt.Sprintf("an event of a %s is not about a file or folder", family)}
 	}
 
 	payload := payloadOf(top, whole)
@@ -86,10 +88,10 @@ func Parse(body []byte) (Event, error) {
 	}
 	ev.Entry = parseEntry(entry, ev.Trigger)
 	if ev.Entry.ID == "" {
-		return Event{}, &NoEntryError{Reason: "the body names no file or folder"}
+		return Event{}, &NoEntryError{Code: "no_entry", Reason: "the body names no file or folder"}
 	}
 	if len(ev.Entry.ID) > longestEntryID {
-		return Event{}, &NoEntryError{TooLong: true, Reason: fmt.Sprintf("the id of the %s has %d bytes, more than %d",
+		return Event{}, &NoEntryError{Code: "id_too_long", TooLong: true, Reason: fmt.Sprintf("the id of the %s has %d bytes, more than %d",
 			ev.Entry.Kind, len(ev.Entry.ID), longestEntryID)}
 	}
 	return ev, nil

@@ -70,6 +70,8 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"WHERE webhook_id = $1 AND state = 'pending' AND owed <> ''", "events_owed (webhook_id=?)"},
 		{"AND rule || '' = $3", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"ORDER BY CASE state", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"GROUP BY state, portal", "COVERING INDEX transfers_waiting (state=?)"},
+		{"SELECT received_at FROM events WHERE state = 'pending'", "events_state (state=?)"},
 		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},
 	} {
 		found := false
@@ -198,6 +200,10 @@ func (h *harness) useEverything() []string {
 		h.must(err)
 		h.tallies[0].took, h.tallies[1].took = tallySlow, tallySlow
 	}
+	_, err = h.OldestPending(ctx)
+	h.must(err)
+	_, err = h.Origins(ctx, []Transfer{{EventID: 1}})
+	h.must(err)
 	h.begin(monthFolder, h.time.now(), Budget{})
 	h.must(h.KeepFolder(ctx, monthFolder, "1", "2026-03"))
 	h.folder(monthFolder)
@@ -286,7 +292,7 @@ func (h *harness) steer() {
 	}
 	_, err = h.Operation(ctx, 1)
 	h.must(err)
-	_, err = h.PortalQueue(ctx, "acme")
+	_, err = h.Backlog(ctx)
 	h.must(err)
 	_, err = h.CountTransfers(ctx, Filter{States: []string{"failed"}, Rule: "copies", Search: "report"})
 	h.must(err)

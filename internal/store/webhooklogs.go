@@ -136,9 +136,9 @@ func (s *Store) StoredEvents(ctx context.Context, portal string, events []event.
 	return out, nil
 }
 
-// Backlog is how many events wait to be decided and how many transfers of the portal wait to be
+// Unsettled is how many events wait to be decided and how many transfers of the portal wait to be
 // sent, each counted up to limit.
-func (s *Store) Backlog(ctx context.Context, portal string, limit int) (int, error) {
+func (s *Store) Unsettled(ctx context.Context, portal string, limit int) (int, error) {
 	counts, err := queryColumn[int](ctx, s.read, `SELECT count(*) FROM (SELECT 1 AS one FROM events WHERE state = 'pending' LIMIT $1) AS waiting
 		UNION ALL SELECT count(*) FROM (SELECT 1 AS one FROM transfers WHERE state = 'queued' AND portal = $2 LIMIT $1) AS queued`, limit, portal)
 	if err != nil {

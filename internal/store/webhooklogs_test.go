@@ -23,7 +23,7 @@ func (h *harness) useWebhookLogs() {
 	h.must(err)
 	_, err = h.StoredEvents(ctx, "acme", []event.Event{{ID: "1", WebhookID: "12"}})
 	h.must(err)
-	_, err = h.Backlog(ctx, "acme", 10)
+	_, err = h.Unsettled(ctx, "acme", 10)
 	h.must(err)
 }
 
@@ -78,10 +78,10 @@ func TestWhatIsStoredOfALog(t *testing.T) {
 	if diff := cmp.Diff([]string{"12", "3", "9"}, seen); diff != "" {
 		t.Error(diff)
 	}
-	if n, err := h.Backlog(h.ctx(), "acme", 1); err != nil || n != 1 {
+	if n, err := h.Unsettled(h.ctx(), "acme", 1); err != nil || n != 1 {
 		t.Errorf("a backlog of %d, want as many as were counted: %v", n, err)
 	}
-	if n, err := h.Backlog(h.ctx(), "acme", 100); err != nil || n != 2 {
+	if n, err := h.Unsettled(h.ctx(), "acme", 100); err != nil || n != 2 {
 		t.Errorf("a backlog of %d: %v", n, err)
 	}
 }

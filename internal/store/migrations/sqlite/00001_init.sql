@@ -25,6 +25,8 @@ CREATE TABLE events (
     replayed_at   BIGINT  NOT NULL DEFAULT 0, -- when somebody last asked for it to be routed again
     -- Of a pending event whose other transfers are stored: the rules still to be decided on.
     owed          TEXT    NOT NULL DEFAULT '',
+    -- The traceparent of the request that brought it; empty when it is not traced.
+    trace         TEXT    NOT NULL DEFAULT '',
     body          BLOB    NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
@@ -88,6 +90,8 @@ CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 CREATE INDEX transfers_backfill ON transfers (backfill, state) WHERE backfill <> 0;
+-- What waits, counted for each portal without a look at the transfers themselves.
+CREATE INDEX transfers_waiting ON transfers (state, portal, queued_at) WHERE state IN ('blocked', 'queued', 'sending');
 CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
