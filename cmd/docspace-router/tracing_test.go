@@ -1,7 +1,6 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -40,7 +39,7 @@ func TestTracingIsAskedForByVariables(t *testing.T) {
 			if tt.want {
 				return
 			}
-			provider, _, _ := newTracing(t.Context(), env, slog.New(slog.NewTextHandler(io.Discard, nil)))
+			provider, _, _ := newTracing(t.Context(), env, slog.New(slog.DiscardHandler))
 			if provider != nil {
 				t.Error("there are traces all the same")
 			}

@@ -80,7 +80,7 @@ func (w *world) shell(commands string) {
 	w.t.Helper()
 	cmd := exec.CommandContext(w.t.Context(), "sh", "-e", "-c", commands)
 	cmd.Dir = w.dir
-	cmd.Env = append(os.Environ(), "ROUTER_DATABASE="+w.options.Database)
+	cmd.Env = append(cmd.Environ(), "ROUTER_DATABASE="+w.options.Database)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("%s\n%v\n%s", commands, err, out)
 	}
