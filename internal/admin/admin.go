@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
 	"docspace-router/internal/store"
@@ -31,6 +32,7 @@ type Options struct {
 	// when there is no such portal, and else the portal's.
 	Explain  func(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error)
 	Gatherer prometheus.Gatherer
+	UI       *ui.UI // nil: no pages
 	Token    string // a bearer token every request must carry; empty: none
 	Version  string
 }
@@ -70,19 +72,30 @@ func New(o Options) (http.Handler, error) {
 	huma.Get(routes, "/api/v1/events", a.events)
 	huma.Get(routes, "/api/v1/transfers", a.transfers)
 	a.registerExplain(routes)
+	if o.UI != nil {
+		o.UI.Register(r)
+	}
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
 }
 
-// authorized asks for the bearer token where there is one.
+// authorized asks for the bearer token where there is one, or for pages the session of somebody who
+// has signed in with it.
 func (a api) authorized(next http.Handler) http.Handler {
 	if a.Token == "" {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.UI != nil && a.UI.Opens(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) != 1 {
+			if a.UI != nil && a.UI.AskToSignIn(w, r) {
+				return
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="docspace-router"`)
 			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
 			return

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
@@ -36,6 +37,7 @@ type App struct {
 	ingest     *ingest.Handler
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
+	ui         *ui.UI
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -144,6 +146,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
+	if a.ui, err = a.newUI(); err != nil {
+		return err
+	}
 	adminHandler, err := admin.New(admin.Options{
 		Store:    a.store,
 		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
@@ -153,6 +158,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Gatherer: a.registry,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,
+		UI:       a.ui,
 	})
 	if err != nil {
 		return err
@@ -239,6 +245,7 @@ func (a *App) Run(ctx context.Context) error {
 	start("ingest", func() error { return a.ingest.Run(commits) })
 	start("rules", func() error { return a.live.Run(upkeep) })
 	start("routing", func() error { return a.routing.Run(upkeep) })
+	start("names", func() error { return a.ui.Run(upkeep) })
 	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })

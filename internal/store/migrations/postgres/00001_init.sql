@@ -23,7 +23,7 @@ CREATE TABLE events (
     routed_at     BIGINT  NOT NULL DEFAULT 0,
     -- Of a pending event whose other transfers are stored: the rules still to be decided on.
     owed          TEXT    NOT NULL DEFAULT '',
-    body          BYTEA   NOT NULL,
+    body          BYTEA  NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
 CREATE INDEX events_state ON events (state, id);
@@ -74,6 +74,7 @@ CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
+CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 -- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
@@ -146,7 +147,18 @@ CREATE TABLE rule_files (
     loaded_at BIGINT NOT NULL
 );
 
+-- The versions of the rules that were in use, so that people see what a load changed. Files is a
+-- list in JSON of names and texts, secrets that stand in them included.
+CREATE TABLE rule_versions (
+    id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash      TEXT   NOT NULL,
+    cause     TEXT   NOT NULL,
+    loaded_at BIGINT NOT NULL,
+    files     BYTEA  NOT NULL
+);
+
 -- +goose Down
+DROP TABLE rule_versions;
 DROP TABLE rule_files;
 DROP TABLE path_folders;
 DROP TABLE portal_budgets;

@@ -74,6 +74,7 @@ CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
+CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 CREATE INDEX transfers_result ON transfers (portal, result_id) WHERE result_id <> '';
@@ -145,7 +146,18 @@ CREATE TABLE rule_files (
     loaded_at BIGINT NOT NULL
 );
 
+-- The versions of the rules that were in use, so that people see what a load changed. Files is a
+-- list in JSON of names and texts, secrets that stand in them included.
+CREATE TABLE rule_versions (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    hash      TEXT   NOT NULL,
+    cause     TEXT   NOT NULL,
+    loaded_at BIGINT NOT NULL,
+    files     BLOB   NOT NULL
+);
+
 -- +goose Down
+DROP TABLE rule_versions;
 DROP TABLE rule_files;
 DROP TABLE path_folders;
 DROP TABLE portal_budgets;

@@ -1,0 +1,145 @@
+package ui
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+// perPage is how many rows a list shows at once.
+const perPage = 50
+
+type transfersView struct {
+	Filter  listFilter
+	List    []store.Transfer
+	Older   string // the address of the next page; empty on the last
+	States  []event.State
+	Portals []Portal
+	Rules   []string
+}
+
+// Newest is the address of the first page.
+func (v transfersView) Newest() string { return v.Filter.with("/transfers", 0) }
+
+// listFilter is what a list is narrowed by, as its form has it.
+type listFilter struct {
+	Q, Room, State, Portal, Rule string
+	Before                       int64
+}
+
+// Any reports whether anything is left out.
+func (f listFilter) Any() bool {
+	return f.Q != "" || f.Room != "" || f.State != "" || f.Portal != "" || f.Rule != ""
+}
+
+// First reports whether it is the page of the newest.
+func (f listFilter) First() bool { return f.Before == 0 }
+
+// with is the address of the list with these filters and a cursor.
+func (f listFilter) with(path string, before int64) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"q": f.Q, "room": f.Room, "state": f.State, "portal": f.Portal, "rule": f.Rule} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if before > 0 {
+		q.Set("before", strconv.FormatInt(before, 10))
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+func readFilter(r *http.Request) (f listFilter, err error) {
+	f = listFilter{
+		Q: r.FormValue("q"), Room: r.FormValue("room"), State: r.FormValue("state"),
+		Portal: r.FormValue("portal"), Rule: r.FormValue("rule"),
+	}
+	if before := r.FormValue("before"); before != "" {
+		if f.Before, err = strconv.ParseInt(before, 10, 64); err != nil || f.Before < 1 {
+			return f, statusError{http.StatusBadRequest, "The address holds no valid place in the list. Begin with the newest."}
+		}
+	}
+	return f, nil
+}
+
+func (f listFilter) store() store.Filter {
+	return store.Filter{State: f.State, Portal: f.Portal, Rule: f.Rule, Before: f.Before, Limit: perPage + 1}
+}
+
+func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
+	pulse := u.beat(r.Context())
+	f, err := readFilter(r)
+	if err != nil {
+		return err
+	}
+	v := transfersView{Filter: f, States: event.States(), Portals: u.o.Portals(), Rules: u.ruleNames()}
+	if v.List, err = u.o.Store.Transfers(r.Context(), f.store()); err != nil {
+		return err
+	}
+	if len(v.List) > perPage {
+		v.List = v.List[:perPage]
+		v.Older = f.with("/transfers", v.List[perPage-1].ID)
+	}
+	// Only the newest page changes by itself; one that is read further back stays as it is.
+	return u.render(w, r, http.StatusOK, "transfers", view{Title: "Transfers", Nav: "/transfers", Live: f.First(), Pulse: pulse, Body: v})
+}
+
+func (u *UI) ruleNames() []string {
+	infos := u.o.Rules().Table.Rules()
+	names := make([]string, len(infos))
+	for i, info := range infos {
+		names[i] = info.Name
+	}
+	return names
+}
+
+type transferView struct {
+	store.Transfer
+	Event    store.StoredEvent
+	HasEvent bool
+	Story    []step
+	Link     string // to the result, else the entry, on the portal
+	Into     string // the destination on the portal
+}
+
+func pathID(r *http.Request) (int64, error) {
+	id, err := strconv.ParseInt(mux.Vars(r)["id"], 10, 64)
+	if err != nil {
+		return 0, store.ErrNotFound
+	}
+	return id, nil
+}
+
+func (u *UI) transfer(w http.ResponseWriter, r *http.Request) error {
+	pulse := u.beat(r.Context())
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	t, err := u.o.Store.Transfer(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	v := transferView{Transfer: t, Into: u.linkInto(t.Portal, event.Folder, t.Destination)}
+	if v.Event, _, err = u.o.Store.Event(r.Context(), t.EventID); err != nil {
+		return err
+	}
+	if t.ResultID != "" {
+		v.Link = u.linkInto(t.Portal, t.Kind, t.ResultID)
+	}
+	v.Story = u.story(t, v.Event)
+	title := t.Title
+	if title == "" {
+		title = fmt.Sprintf("%s %s", t.Kind, t.EntryID)
+	}
+	return u.render(w, r, http.StatusOK, "transfer", view{Title: title, Nav: "/transfers", Live: true, Pulse: pulse, Body: v})
+}
