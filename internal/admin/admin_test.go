@@ -268,7 +268,7 @@ func TestATransferInTheList(t *testing.T) {
 		"id": 1.0, "event": 1.0, "portal": "acme", "rule": "copies", "action": "copy", "conflict": "duplicate",
 		"entry_kind": "file", "entry_id": "101", "title": "1.pdf", "destination": "20", "state": "done", "attempts": 1.0,
 		"operation": 1.0, "result_id": "900", "result_title": "1 (1).pdf",
-		"created_at": "2026-03-02T09:00:00Z", "ended_at": "2026-03-02T09:00:00Z",
+		"created_at": "2026-03-02T09:00:00Z", "queued_at": "2026-03-02T09:00:00Z", "ended_at": "2026-03-02T09:00:00Z",
 	}}}
 	if diff := cmp.Diff(want, l.get("/api/v1/transfers?state=done")); diff != "" {
 		t.Errorf("list (-want +got):\n%s", diff)
@@ -297,6 +297,11 @@ func TestListsAreFiltered(t *testing.T) {
 		{"pages of a filtered list", "events?limit=2&portal=acme&cursor=5", "3 2", "2"},
 		{"all transfers, newest first", "transfers", "3 2 1", ""},
 		{"transfers in a state", "transfers?state=queued", "3 2", ""},
+		{"transfers in several states", "transfers?state=queued,done", "3 2 1", ""},
+		{"a page of several states", "transfers?state=queued,done&limit=2", "3 2", "2"},
+		{"transfers with a title", "transfers?q=2.PDF", "2", ""},
+		{"events with a title", "events?q=2.p", "2", ""},
+		{"events until a time", "events?until=" + at(3*time.Second), "2 1", ""},
 		{"transfers of a rule", "transfers?rule=copies", "2 1", ""},
 		{"transfers of a portal", "transfers?portal=beta", "", ""},
 		{"transfers since a time", "transfers?since=" + at(0), "3 2 1", ""},
@@ -356,7 +361,7 @@ func TestBadParametersAreNamed(t *testing.T) {
 		Location string `json:"location"`
 		Message  string `json:"message"`
 	}
-	const known = "want one of cursor, limit, portal, rule, since, state"
+	const known = "want one of cursor, limit, portal, q, rule, since, state, until"
 	for query, want := range map[string][]detail{
 		"transfers?State=done&portl=acme": {
 			{"query.State", `unknown parameter "State": ` + known}, {"query.portl", `unknown parameter "portl": ` + known},

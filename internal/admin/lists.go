@@ -21,6 +21,8 @@ type Page struct {
 	Portal string `query:"portal" doc:"only this portal"`
 	Rule   string `query:"rule" doc:"only what this rule caused"`
 	Since  since  `query:"since" doc:"only what was received at this time or later (RFC 3339)"`
+	Until  since  `query:"until" doc:"only what was received before this time (RFC 3339)"`
+	Search string `query:"q" maxLength:"255" doc:"only entries with this in their title, in whatever case; a page looks at so many entries at most, and may be short although there is a next one"`
 	Cursor string `query:"cursor" doc:"the next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"entries per page"`
 }
@@ -62,8 +64,13 @@ func (p *Page) Resolve(ctx huma.Context) []error {
 	return errs
 }
 
-func (p Page) filter(state string) (store.Filter, error) {
-	f := store.Filter{State: state, Portal: p.Portal, Rule: p.Rule, Since: p.Since.Time, Limit: p.Limit}
+func filterOf[T ~string](p Page, states []T) (store.Filter, error) {
+	f := store.Filter{
+		Portal: p.Portal, Rule: p.Rule, Search: p.Search, Since: p.Since.Time, Until: p.Until.Time, Limit: p.Limit,
+	}
+	for _, state := range states {
+		f.States = append(f.States, string(state))
+	}
 	if p.Cursor != "" {
 		before, err := strconv.ParseInt(p.Cursor, 10, 64)
 		if err != nil || before < 1 {
@@ -74,12 +81,12 @@ func (p Page) filter(state string) (store.Filter, error) {
 	return f, nil
 }
 
-// nextCursor is set when a page is full, so that there may be another.
-func nextCursor(n, limit int, last int64) string {
-	if n < limit {
+// cursorOf writes where the next page begins; empty when there is none.
+func cursorOf(next int64) string {
+	if next == 0 {
 		return ""
 	}
-	return strconv.FormatInt(last, 10)
+	return strconv.FormatInt(next, 10)
 }
 
 // Event is an event in a list.
@@ -99,9 +106,17 @@ type Event struct {
 	RoutedAt   *time.Time       `json:"routed_at,omitempty"`
 }
 
+func eventOf(e store.StoredEvent) Event {
+	return Event{
+		ID: e.ID, Portal: e.Portal, WebhookID: e.WebhookID, EventID: e.EventID, Trigger: e.Trigger, EntryKind: e.Kind,
+		EntryID: string(e.EntryID), Title: e.Title, State: e.State, Reason: e.Reason, HappenedAt: e.HappenedAt,
+		ReceivedAt: e.ReceivedAt, RoutedAt: optional(e.RoutedAt),
+	}
+}
+
 type eventsInput struct {
 	Page
-	State string `query:"state" enum:"pending,routed,ignored,failed" doc:"only events in this state"`
+	States []event.EventState `query:"state" enum:"pending,routed,ignored,failed" doc:"only events in these states, separated by commas"`
 }
 
 type eventsOutput struct {
@@ -112,23 +127,19 @@ type eventsOutput struct {
 }
 
 func (a api) events(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
-	f, err := in.filter(in.State)
+	f, err := filterOf(in.Page, in.States)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Events(ctx, f)
+	list, next, err := a.Store.Events(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	var out eventsOutput
+	out.Body.NextCursor = cursorOf(next)
 	out.Body.Events = make([]Event, 0, len(list))
 	for _, e := range list {
-		out.Body.Events = append(out.Body.Events, Event{
-			ID: e.ID, Portal: e.Portal, WebhookID: e.WebhookID, EventID: e.EventID, Trigger: e.Trigger, EntryKind: e.Kind,
-			EntryID: string(e.EntryID), Title: e.Title, State: e.State, Reason: e.Reason, HappenedAt: e.HappenedAt,
-			ReceivedAt: e.ReceivedAt, RoutedAt: optional(e.RoutedAt),
-		})
-		out.Body.NextCursor = nextCursor(len(list), in.Limit, e.ID)
+		out.Body.Events = append(out.Body.Events, eventOf(e))
 	}
 	return &out, nil
 }
@@ -149,16 +160,45 @@ type Transfer struct {
 	Reason        string         `json:"reason,omitempty" doc:"why it is in this state, or what the last attempt met"`
 	Attempts      int            `json:"attempts"`
 	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
+	HeldUntil     *time.Time     `json:"held_until,omitempty" doc:"when the pause that holds it ends"`
+	HeldBy        string         `json:"held_by,omitempty" doc:"the pause that holds it: of what, by whom and why"`
 	Operation     int64          `json:"operation,omitempty" doc:"the id of the last operation it was part of"`
 	ResultID      string         `json:"result_id,omitempty" doc:"the id of the entry in the destination"`
 	ResultTitle   string         `json:"result_title,omitempty"`
 	CreatedAt     time.Time      `json:"created_at"`
+	QueuedAt      time.Time      `json:"queued_at" doc:"when it was last queued"`
 	EndedAt       *time.Time     `json:"ended_at,omitempty"`
+}
+
+// transferOf describes a transfer. What waits says why: a pause that holds it, what the last attempt
+// met, or, while it is being sent, that the portal's answer is awaited.
+func transferOf(t store.Transfer, pauses []store.Pause) Transfer {
+	row := Transfer{
+		ID: t.ID, EventID: t.EventID, Portal: t.Portal, Rule: t.Rule, Action: t.Action, Conflict: t.Conflict,
+		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Destination: string(t.Destination), State: t.State,
+		Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
+		ResultTitle: t.ResultTitle, CreatedAt: t.CreatedAt, QueuedAt: t.QueuedAt, EndedAt: optional(t.EndedAt),
+	}
+	switch t.State {
+	case event.Queued:
+		row.NextAttemptAt = optional(t.NextAttemptAt)
+		if p := store.Holding(pauses, t); p != nil {
+			row.HeldUntil, row.HeldBy = optional(p.Until), fmt.Sprintf("%s %s is paused by %s: %s", p.Scope, p.Name, p.Author, p.Reason)
+			if t.NextAttemptAt.Before(p.Until) {
+				row.NextAttemptAt = row.HeldUntil
+			}
+		}
+	case event.Blocked:
+		if row.Reason == "" {
+			row.Reason = "waits until the copies of the entry have ended"
+		}
+	}
+	return row
 }
 
 type transfersInput struct {
 	Page
-	State string `query:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled" doc:"only transfers in this state"`
+	States []event.State `query:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled" doc:"only transfers in these states, separated by commas"`
 }
 
 type transfersOutput struct {
@@ -169,28 +209,23 @@ type transfersOutput struct {
 }
 
 func (a api) transfers(ctx context.Context, in *transfersInput) (*transfersOutput, error) {
-	f, err := in.filter(in.State)
+	f, err := filterOf(in.Page, in.States)
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.Store.Transfers(ctx, f)
+	list, next, err := a.Store.Transfers(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	pauses, err := a.Store.Pauses(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out transfersOutput
+	out.Body.NextCursor = cursorOf(next)
 	out.Body.Transfers = make([]Transfer, 0, len(list))
 	for _, t := range list {
-		row := Transfer{
-			ID: t.ID, EventID: t.EventID, Portal: t.Portal, Rule: t.Rule, Action: t.Action, Conflict: t.Conflict,
-			EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Destination: string(t.Destination), State: t.State,
-			Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
-			ResultTitle: t.ResultTitle, CreatedAt: t.CreatedAt, EndedAt: optional(t.EndedAt),
-		}
-		if t.State == event.Queued {
-			row.NextAttemptAt = optional(t.NextAttemptAt)
-		}
-		out.Body.Transfers = append(out.Body.Transfers, row)
-		out.Body.NextCursor = nextCursor(len(list), in.Limit, t.ID)
+		out.Body.Transfers = append(out.Body.Transfers, transferOf(t, pauses))
 	}
 	return &out, nil
 }

@@ -281,7 +281,7 @@ func (d *desk) states() map[event.State]int {
 // transfers are all transfers, newest first.
 func (d *desk) transfers() []store.Transfer {
 	d.t.Helper()
-	all, err := d.store.Transfers(context.WithoutCancel(d.ctx), store.Filter{Limit: 100_000})
+	all, _, err := d.store.Transfers(context.WithoutCancel(d.ctx), store.Filter{Limit: 100_000})
 	d.must(err)
 	return all
 }

@@ -50,16 +50,16 @@ func TestPagesCanBeReadWithoutScripts(t *testing.T) {
 	o.eventually("/transfers?state=done", "Dry dock 2.jpg")
 	o.eventually("/transfers?state=failed", "Tender offer.pdf")
 	for path, part := range map[string]string{
-		"/":                      "Tender offer.pdf",
-		"/transfers":             "bramley-documents",
-		"/transfers?state=done":  "Payroll March.xlsx",
-		"/transfers/1":           "Delivery accepted",
-		"/events":                "setup.exe",
-		"/events/1":              "Annual report 2025.pdf",
-		"/events/1?why=1":        "1 rule matches",
-		"/rules":                 "Signed contracts leave the shared room",
-		"/playground?event=1":    "Annual report 2025.pdf",
-		"/rules-file":            "No earlier version is known",
+		"/":                     "Tender offer.pdf",
+		"/transfers":            "bramley-documents",
+		"/transfers?state=done": "Payroll March.xlsx",
+		"/transfers/1":          "Delivery accepted",
+		"/events":               "setup.exe",
+		"/events/1":             "Annual report 2025.pdf",
+		"/events/1?why=1":       "1 rule matches",
+		"/rules":                "Signed contracts leave the shared room",
+		"/playground?event=1":   "Annual report 2025.pdf",
+		"/rules-file":           "No earlier version is known",
 	} {
 		if text := o.page(path); !strings.Contains(text, part) {
 			t.Errorf("GET %s lacks %q:\n%s", path, part, text)

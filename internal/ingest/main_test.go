@@ -256,7 +256,7 @@ func (e *endpoint) sendAll(requests ...*http.Request) <-chan answered {
 // events are the portal's ids of all stored events.
 func (e *endpoint) events() []string {
 	e.t.Helper()
-	list, err := e.store.Events(e.t.Context(), store.Filter{Limit: 1000})
+	list, _, err := e.store.Events(e.t.Context(), store.Filter{Limit: 1000})
 	if err != nil {
 		e.t.Fatal(err)
 	}

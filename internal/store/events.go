@@ -30,7 +30,7 @@ func happenedAt(ev event.Event, received time.Time) time.Time {
 }
 
 const (
-	eventColumns = `portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, created_on, happened_at,
+	eventColumns = `portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, search, created_on, happened_at,
 		received_at, body`
 	onEventConflict = ` ON CONFLICT (portal, webhook_id, event_id, created_on) DO NOTHING`
 )
@@ -38,7 +38,7 @@ const (
 func (e NewEvent) values() []any {
 	return []any{
 		e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger, string(e.Event.Entry.Kind), string(e.Event.Entry.ID),
-		e.Event.Entry.Title, millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body,
+		e.Event.Entry.Title, searchKey(e.Event.Entry.Title), millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body,
 	}
 }
 
@@ -194,6 +194,7 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 	}
 	now := s.now()
 	touched := map[string]bool{}
+	hits := map[string]int{}
 	for _, d := range decisions {
 		routedAt := now
 		attempts := 0
@@ -215,6 +216,10 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 		if err := s.insertTransfers(ctx, tx, d, now, touched); err != nil {
 			return nil, err
 		}
+		countHits(hits, d)
+	}
+	if err := saveHits(ctx, tx, hits, now); err != nil {
+		return nil, err
 	}
 	return sortedKeys(touched), nil
 }
@@ -241,6 +246,10 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 		pruned = len(ids)
 		return inChunks(ids, 500, func(chunk []int64) error {
 			in := placeholders(1, len(chunk))
+			if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE transfer_id IN
+				(SELECT id FROM transfers WHERE event_id IN `+in+`)`, anys(chunk)...); err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, `DELETE FROM transfers WHERE event_id IN `+in, anys(chunk)...); err != nil {
 				return err
 			}

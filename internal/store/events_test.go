@@ -122,7 +122,7 @@ func TestAnEventIsReadBackAsItWasStored(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("pending (-want +got):\n%s", diff)
 	}
-	list, err := h.Events(h.ctx(), Filter{Limit: 10})
+	list, _, err := h.Events(h.ctx(), Filter{Limit: 10})
 	h.must(err)
 	wantList := []StoredEvent{
 		{ID: 2, Portal: "acme", WebhookID: "12", EventID: "2", Trigger: "file.uploaded", Kind: event.File, EntryID: "90412", Title: "report.pdf",
@@ -202,7 +202,7 @@ func TestDecisionsAreStoredOnce(t *testing.T) {
 	if n := h.count("transfers"); n != 1 {
 		t.Errorf("there are %d transfers", n)
 	}
-	list, err := h.Events(h.ctx(), Filter{Limit: 1})
+	list, _, err := h.Events(h.ctx(), Filter{Limit: 1})
 	h.must(err)
 	if got := list[0]; got.State != event.EventRouted || got.Reason != "rule x: suppressed" || !got.RoutedAt.Equal(start) {
 		t.Errorf("event is %+v", got)
@@ -242,7 +242,7 @@ func TestAnUndecidedEventStaysPending(t *testing.T) {
 		h.save(Decision{EventID: id, State: event.EventPending, Reason: "the portal is down"})
 	}
 	h.save(Decision{EventID: id, State: event.EventFailed, Reason: "given up"})
-	list, err := h.Events(h.ctx(), Filter{Limit: 1})
+	list, _, err := h.Events(h.ctx(), Filter{Limit: 1})
 	h.must(err)
 	if got := list[0]; got.State != event.EventFailed || got.Reason != "given up" || got.RoutedAt.IsZero() {
 		t.Errorf("event is %+v", got)

@@ -89,6 +89,10 @@ type ClaimOptions struct {
 // part of. When the portal's budget has no write left, nothing is claimed, and wait is how long
 // to wait for one.
 func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Operation, wait time.Duration, err error) {
+	paused, err := s.holdPaused(ctx, lane)
+	if err != nil {
+		return nil, 0, fmt.Errorf("hold transfers of lane %s: %w", lane, err)
+	}
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		now := s.now()
 		first, err := queryAll(ctx, tx, scanTransfer, `SELECT `+transferColumns+` FROM transfers
@@ -102,8 +106,11 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 		if err := s.tellRivals(ctx, tx, first[0], o); err != nil {
 			return err
 		}
-		taken, err := choose(ctx, tx, lane, o, now)
+		taken, err := choose(ctx, tx, lane, o, paused, now)
 		if err != nil {
+			return err
+		}
+		if taken, err = s.lockQueued(ctx, tx, taken); err != nil {
 			return err
 		}
 		if len(taken) == 0 {
@@ -124,7 +131,7 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 			ids[i] = taken[i].ID
 		}
 		return inChunks(ids, 500, func(chunk []int64) error {
-			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'sending', operation_id = $1,
+			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'sending', operation_id = $1, held_by = '',
 				sent_at = CASE WHEN sent_at = 0 THEN $2 ELSE sent_at END WHERE id IN `+
 				placeholders(3, len(chunk)), append([]any{op.ID, millis(now)}, anys(chunk)...)...)
 			return err
@@ -162,7 +169,7 @@ var errNothingFits = errors.New("no transfer fits")
 
 // choose reads the lane's due transfers, oldest first, until a batch is full. The plus sign keeps
 // the database on the index that is in the order of ids.
-func choose(ctx context.Context, tx *sql.Tx, lane string, o ClaimOptions, now time.Time) (taken []Transfer, err error) {
+func choose(ctx context.Context, tx *sql.Tx, lane string, o ClaimOptions, paused pauses, now time.Time) (taken []Transfer, err error) {
 	rows, err := tx.QueryContext(ctx, `SELECT `+transferColumns+` FROM transfers
 		WHERE lane = $1 AND state = 'queued' AND +next_attempt_at <= $2 ORDER BY id LIMIT $3`,
 		lane, millis(now), o.Limit*claimWindow)
@@ -176,7 +183,7 @@ func choose(ctx context.Context, tx *sql.Tx, lane string, o ClaimOptions, now ti
 		if err != nil {
 			return nil, err
 		}
-		if t.MaxBatch > 0 && t.MaxBatch <= len(taken) || !o.Fit(t) {
+		if paused.hold(t) || t.MaxBatch > 0 && t.MaxBatch <= len(taken) || !o.Fit(t) {
 			continue
 		}
 		taken = append(taken, t)

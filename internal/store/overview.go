@@ -89,13 +89,3 @@ func (s *Store) Pulse(ctx context.Context) (p Pulse, err error) {
 	}
 	return p, nil
 }
-
-// TransfersOf lists the transfers that an event caused, oldest first.
-func (s *Store) TransfersOf(ctx context.Context, eventID int64) ([]Transfer, error) {
-	list, err := queryAll(ctx, s.read, scanTransfer,
-		`SELECT `+transferColumns+` FROM transfers WHERE event_id = $1 ORDER BY id`, eventID)
-	if err != nil {
-		return nil, fmt.Errorf("list transfers of event %d: %w", eventID, err)
-	}
-	return list, nil
-}

@@ -57,9 +57,18 @@ func (s *Store) lockEntries(ctx context.Context, tx *sql.Tx, decisions []Decisio
 	var keys []string
 	for _, d := range decisions {
 		for _, t := range d.Transfers {
-			keys = append(keys, t.Portal+" "+string(t.Entry.Kind)+" "+string(t.Entry.ID))
+			keys = append(keys, entryLock(t.Portal, t.Entry.Kind, t.Entry.ID))
 		}
 	}
+	return lockAll(ctx, tx, keys)
+}
+
+func entryLock(portal string, kind event.Kind, id event.ID) string {
+	return portal + " " + string(kind) + " " + string(id)
+}
+
+// lockAll takes advisory locks until the transaction ends.
+func lockAll(ctx context.Context, tx *sql.Tx, keys []string) error {
 	// In one order, so that nobody waits in a circle.
 	slices.Sort(keys)
 	for _, key := range slices.Compact(keys) {
@@ -68,6 +77,28 @@ func (s *Store) lockEntries(ctx context.Context, tx *sql.Tx, decisions []Decisio
 		}
 	}
 	return nil
+}
+
+// lockQueued leaves of transfers those that are still queued, and keeps them so until the transaction
+// ends: somebody may be cancelling them. On SQLite writing transactions are serial anyway.
+func (s *Store) lockQueued(ctx context.Context, tx *sql.Tx, taken []Transfer) ([]Transfer, error) {
+	if s.kind != PostgreSQL {
+		return taken, nil
+	}
+	queued := make(map[int64]bool, len(taken))
+	ids := make([]int64, len(taken))
+	for i, t := range taken {
+		ids[i] = t.ID
+	}
+	err := inChunks(ids, 500, func(chunk []int64) error {
+		found, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE state = 'queued' AND id IN `+
+			placeholders(1, len(chunk))+` ORDER BY id FOR UPDATE`, anys(chunk)...)
+		for _, id := range found {
+			queued[id] = true
+		}
+		return err
+	})
+	return slices.DeleteFunc(taken, func(t Transfer) bool { return !queued[t.ID] }), err
 }
 
 // lockDestination makes claims for one destination wait for each other, so that each sees what

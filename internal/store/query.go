@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"docspace-router/internal/event"
@@ -13,61 +11,14 @@ import (
 
 // Filter narrows a list of events or transfers. Empty fields match everything.
 type Filter struct {
-	State  string
+	States []string // any of these
 	Portal string
 	Rule   string    // transfers with this rule; events that caused such a transfer
+	Search string    // part of the entry's title, in whatever case
 	Since  time.Time // received or created at or after
+	Until  time.Time // received or created before
 	Before int64     // ids below this one: the cursor of the next page
 	Limit  int       // rows per page
-}
-
-// A list is read along an index in the order of ids, so that a page costs what it shows. Times
-// are almost in that order: the smallest id that can matter comes from an index, and the plus
-// sign keeps SQLite from reading along that index instead, which would make it sort.
-
-// where collects conditions and their values.
-type where struct {
-	conditions []string
-	args       []any
-}
-
-func (w *where) add(condition string, value any) {
-	w.args = append(w.args, value)
-	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "?", "$"+strconv.Itoa(len(w.args))))
-}
-
-func (w *where) String() string {
-	if len(w.conditions) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(w.conditions, " AND ")
-}
-
-// Transfers lists transfers, newest first.
-func (s *Store) Transfers(ctx context.Context, f Filter) ([]Transfer, error) {
-	var w where
-	if f.State != "" {
-		w.add("state = ?", f.State)
-	}
-	if f.Portal != "" {
-		w.add("portal = ?", f.Portal)
-	}
-	if f.Rule != "" {
-		w.add("rule = ?", f.Rule)
-	}
-	if !f.Since.IsZero() {
-		w.add("id >= (SELECT min(id) FROM transfers WHERE created_at >= ?)", millis(f.Since))
-		w.add("+created_at >= ?", millis(f.Since))
-	}
-	if f.Before > 0 {
-		w.add("id < ?", f.Before)
-	}
-	list, err := queryAll(ctx, s.read, scanTransfer,
-		`SELECT `+transferColumns+` FROM transfers`+w.String()+` ORDER BY id DESC LIMIT `+strconv.Itoa(f.Limit), w.args...)
-	if err != nil {
-		return nil, fmt.Errorf("list transfers: %w", err)
-	}
-	return list, nil
 }
 
 // StoredEvent is an event as the lists show it, without its body.
@@ -85,33 +36,6 @@ type StoredEvent struct {
 	HappenedAt time.Time
 	ReceivedAt time.Time
 	RoutedAt   time.Time
-}
-
-// Events lists events, newest first.
-func (s *Store) Events(ctx context.Context, f Filter) ([]StoredEvent, error) {
-	var w where
-	if f.State != "" {
-		w.add("state = ?", f.State)
-	}
-	if f.Portal != "" {
-		w.add("portal = ?", f.Portal)
-	}
-	if f.Rule != "" {
-		w.add("id IN (SELECT event_id FROM transfers WHERE rule = ?)", f.Rule)
-	}
-	if !f.Since.IsZero() {
-		w.add("id >= (SELECT min(id) FROM events WHERE received_at >= ?)", millis(f.Since))
-		w.add("+received_at >= ?", millis(f.Since))
-	}
-	if f.Before > 0 {
-		w.add("id < ?", f.Before)
-	}
-	list, err := queryAll(ctx, s.read, scanStoredEvent,
-		`SELECT `+storedEventColumns+` FROM events`+w.String()+` ORDER BY id DESC LIMIT `+strconv.Itoa(f.Limit), w.args...)
-	if err != nil {
-		return nil, fmt.Errorf("list events: %w", err)
-	}
-	return list, nil
 }
 
 const storedEventColumns = `id, portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, state, reason,

@@ -66,8 +66,18 @@ func TestListsAreFiltered(t *testing.T) {
 		{"since a moment later", Filter{Since: at(2).Add(time.Millisecond)}, "6 5 4", "4"},
 		{"since the future", Filter{Since: at(1000)}, "", ""},
 		{"since long ago", Filter{Since: at(-1000)}, "6 5 4 3 2 1", "4 3 2 1"},
-		{"a state of events", Filter{State: "routed"}, "4 3 2 1", ""},
-		{"a state of transfers", Filter{State: "queued"}, "", "4 3"},
+		{"a state of events", Filter{States: []string{"routed"}}, "4 3 2 1", ""},
+		{"several states of events", Filter{States: []string{"pending", "ignored"}}, "6 5", ""},
+		{"several states of transfers", Filter{States: []string{"done", "queued"}}, "", "4 3 1"},
+		{"a page of several states", Filter{States: []string{"done", "queued"}, Limit: 2}, "", "4 3"},
+		{"part of a title, in any case", Filter{Search: "PORT.P"}, "6 5 4 3 2 1", "4 3 2 1"},
+		{"no part of any title", Filter{Search: "invoice"}, "", ""},
+		{"what is no pattern", Filter{Search: "report%"}, "", ""},
+		{"part of a title in several states", Filter{Search: "report", States: []string{"done", "sending", "routed"}}, "4 3 2 1", "2 1"},
+		{"part of a title of a rule", Filter{Search: "report", Rule: "copies"}, "3 2 1", "3 2 1"},
+		{"until a time", Filter{Until: at(2)}, "2 1", "2 1"},
+		{"between two times", Filter{Since: at(1), Until: at(3)}, "3 2", "3 2"},
+		{"a state of transfers", Filter{States: []string{"queued"}}, "", "4 3"},
 		{"all at once", Filter{Portal: "acme", Rule: "copies", Since: at(1), Before: 3, Limit: 5}, "2", "2"},
 	}
 	for _, tt := range tests {
@@ -76,11 +86,11 @@ func TestListsAreFiltered(t *testing.T) {
 			if tt.filter.Limit == 0 {
 				tt.filter.Limit = 100
 			}
-			events, err := h.Events(t.Context(), tt.filter)
+			events, _, err := h.Events(t.Context(), tt.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
-			transfers, err := h.Transfers(t.Context(), tt.filter)
+			transfers, _, err := h.Transfers(t.Context(), tt.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +116,7 @@ func TestAnEventWithItsBody(t *testing.T) {
 	id := h.event(func(e *NewEvent) { e.Body = []byte(`{"b":2}`) })
 	got, body, err := h.Event(h.ctx(), id)
 	h.must(err)
-	list, err := h.Events(h.ctx(), Filter{Limit: 1})
+	list, _, err := h.Events(h.ctx(), Filter{Limit: 1})
 	h.must(err)
 	if diff := cmp.Diff(list[0], got); diff != "" || string(body) != `{"b":2}` {
 		t.Errorf("body %s, and event (-in the list +alone):\n%s", body, diff)
@@ -126,9 +136,9 @@ func TestSinceIsRightWhenTheClockWasTurnedBack(t *testing.T) {
 	h.time.advance(2 * time.Hour)
 	h.route(h.planned(entry("3")))
 	f := Filter{Since: start.Add(time.Hour), Limit: 10}
-	events, err := h.Events(h.ctx(), f)
+	events, _, err := h.Events(h.ctx(), f)
 	h.must(err)
-	transfers, err := h.Transfers(h.ctx(), f)
+	transfers, _, err := h.Transfers(h.ctx(), f)
 	h.must(err)
 	if len(events) != 2 || events[0].ID != 3 || events[1].ID != 1 || len(transfers) != 2 || transfers[1].ID != 1 {
 		t.Errorf("events %+v and transfers %+v, want 3 and 1 of each", events, transfers)

@@ -83,10 +83,10 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id,
-				entry_title, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+				entry_title, search, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
 			d.EventID, t.Portal, t.Rule, string(t.Action), string(t.Conflict), string(t.Entry.Kind), string(t.Entry.ID),
-			t.Entry.Title, string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(), millis(t.HappenedAt), string(state), millis(now), millis(now))
+			t.Entry.Title, searchKey(t.Entry.Title), string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(), millis(t.HappenedAt), string(state), millis(now), millis(now))
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -113,15 +113,17 @@ type twin struct {
 }
 
 // requeueTwin looks for a transfer that the same happening already caused, or the event itself
-// when it was decided on in part. One of another event that failed is queued again, because the
-// newcomer is somebody's second try.
+// when it was decided on in part or is replayed. One of another event that failed is queued again,
+// because the newcomer is somebody's second try, and so is one that failed before its own event was
+// replayed.
 func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) (twin, error) {
 	var id int64
 	var lane string
 	var action event.Action
 	var state event.State
+	var ended, replayed int64
 	var found twin
-	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state
+	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state, t.ended_at, e.replayed_at
 		FROM transfers t JOIN events e ON e.id = t.event_id
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
@@ -129,7 +131,7 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
-		t.Trigger, t.WebhookID, newcomer).Scan(&id, &found.event, &lane, &action, &state)
+		t.Trigger, t.WebhookID, newcomer).Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return twin{}, nil
@@ -137,16 +139,23 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 		return twin{}, err
 	}
 	found.found = true
-	if state != event.Failed || found.event == newcomer {
+	if state != event.Failed || found.event == newcomer && ended > replayed {
 		return found, nil
 	}
 	if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
 		return twin{}, err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = '', attempts = 0, max_batch = 0, failing_since = 0,
-		next_attempt_at = 0, queued_at = $2, ended_at = 0 WHERE id = $3 AND state = 'failed'`, string(state), millis(now), id)
 	found.requeued, found.lane = true, lane
-	return found, err
+	return found, queueAgain(ctx, tx, id, state, now)
+}
+
+// queueAgain gives a failed or cancelled transfer a new life. What it is known to have sent stays
+// known, so that it is looked for before anything is sent again.
+func queueAgain(ctx context.Context, tx *sql.Tx, id int64, state event.State, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = $1, reason = '', attempts = 0, max_batch = 0, failing_since = 0,
+		next_attempt_at = 0, held_by = '', queued_at = $2, ended_at = 0 WHERE id = $3 AND state IN ('failed', 'cancelled')`,
+		string(state), millis(now), id)
+	return err
 }
 
 // initialState is Blocked for a move whose entry is still to be copied, and Queued for
@@ -274,7 +283,10 @@ func (s *Store) saveOutcome(ctx context.Context, tx *sql.Tx, op *Operation, o Ou
 	if err != nil {
 		return fmt.Errorf("store outcome of transfer %d: %w", o.TransferID, err)
 	}
-	return nil
+	if o.State == event.Done {
+		return nil // the transfer itself tells of it
+	}
+	return addAttempt(ctx, tx, Attempt{TransferID: o.TransferID, OperationID: op.ID, Outcome: attemptWord(o.State), Reason: o.Reason, At: now})
 }
 
 // unblockMoves queues the moves that waited for copies which have now ended, and returns

@@ -96,7 +96,7 @@ func TestOneHappeningIsTransferredOnce(t *testing.T) {
 			if twin := h.count("transfers") == 1; twin != tt.twin || (len(lanes) == 0) != tt.twin {
 				t.Errorf("a twin is %v, and the lanes are %v", twin, lanes)
 			}
-			list, err := h.Events(h.ctx(), Filter{Limit: 1})
+			list, _, err := h.Events(h.ctx(), Filter{Limit: 1})
 			h.must(err)
 			want := "noted"
 			if tt.twin {

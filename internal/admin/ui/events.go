@@ -34,12 +34,12 @@ func (u *UI) events(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := eventsView{Filter: f, States: event.EventStates(), Portals: u.o.Portals(), Rules: u.ruleNames()}
-	if v.List, err = u.o.Store.Events(r.Context(), f.store()); err != nil {
+	var next int64
+	if v.List, next, err = u.o.Store.Events(r.Context(), f.store()); err != nil {
 		return err
 	}
-	if len(v.List) > perPage {
-		v.List = v.List[:perPage]
-		v.Older = f.with("/events", v.List[perPage-1].ID)
+	if next > 0 {
+		v.Older = f.with("/events", next)
 	}
 	return u.render(w, r, http.StatusOK, "events", view{Title: "Events", Nav: "/events", Live: f.First(), Pulse: pulse, Body: v})
 }
@@ -97,7 +97,7 @@ func (u *UI) event(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := eventView{StoredEvent: stored, Body: pretty(body)}
-	if v.Transfers, err = u.o.Store.TransfersOf(r.Context(), id); err != nil {
+	if v.Transfers, err = u.o.Store.EventTransfers(r.Context(), id); err != nil {
 		return err
 	}
 	// Asking the rules may mean asking the portal, which may be slow: the page comes first, and

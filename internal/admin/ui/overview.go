@@ -59,7 +59,7 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 	if v.Portals, err = u.portals(r.Context()); err != nil {
 		return err
 	}
-	if v.Failed, err = u.o.Store.Transfers(r.Context(), store.Filter{State: string(event.Failed), Limit: 5}); err != nil {
+	if v.Failed, _, err = u.o.Store.Transfers(r.Context(), store.Filter{States: []string{string(event.Failed)}, Limit: 5}); err != nil {
 		return err
 	}
 	return u.render(w, r, http.StatusOK, "overview", view{Title: "Overview", Nav: "/", Live: true, Pulse: pulse, Body: v})

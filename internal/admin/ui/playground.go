@@ -35,7 +35,7 @@ func (u *UI) playground(w http.ResponseWriter, r *http.Request) error {
 		Rule: r.FormValue("rule"), Rules: u.o.Rules().Table.Rules(), Portals: u.o.Portals(),
 	}
 	var err error
-	if v.Recent, err = u.o.Store.Events(r.Context(), store.Filter{Limit: 30}); err != nil {
+	if v.Recent, _, err = u.o.Store.Events(r.Context(), store.Filter{Limit: 30}); err != nil {
 		return err
 	}
 	// What is in the text area is about the event that was chosen before, if it was another.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -72,7 +73,11 @@ func readFilter(r *http.Request) (f listFilter, err error) {
 }
 
 func (f listFilter) store() store.Filter {
-	return store.Filter{State: f.State, Portal: f.Portal, Rule: f.Rule, Before: f.Before, Limit: perPage + 1}
+	out := store.Filter{Portal: f.Portal, Rule: f.Rule, Search: f.Q, Before: f.Before, Limit: perPage}
+	if f.State != "" {
+		out.States = strings.Split(f.State, ",")
+	}
+	return out
 }
 
 func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
@@ -82,12 +87,12 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := transfersView{Filter: f, States: event.States(), Portals: u.o.Portals(), Rules: u.ruleNames()}
-	if v.List, err = u.o.Store.Transfers(r.Context(), f.store()); err != nil {
+	var next int64
+	if v.List, next, err = u.o.Store.Transfers(r.Context(), f.store()); err != nil {
 		return err
 	}
-	if len(v.List) > perPage {
-		v.List = v.List[:perPage]
-		v.Older = f.with("/transfers", v.List[perPage-1].ID)
+	if next > 0 {
+		v.Older = f.with("/transfers", next)
 	}
 	// Only the newest page changes by itself; one that is read further back stays as it is.
 	return u.render(w, r, http.StatusOK, "transfers", view{Title: "Transfers", Nav: "/transfers", Live: f.First(), Pulse: pulse, Body: v})

@@ -12,6 +12,7 @@ CREATE TABLE events (
     entry_kind    TEXT    NOT NULL,
     entry_id      TEXT    NOT NULL,
     entry_title   TEXT    NOT NULL,
+    search        TEXT    NOT NULL DEFAULT '', -- the title as it is searched: in lower case
     -- What the portal says of when it happened; 0 where the delivery says nothing. It is part of
     -- the identity, because a portal that was set up anew counts its events from 1 again.
     created_on    BIGINT  NOT NULL,
@@ -21,9 +22,10 @@ CREATE TABLE events (
     reason        TEXT    NOT NULL DEFAULT '',
     attempts      INTEGER NOT NULL DEFAULT 0,
     routed_at     BIGINT  NOT NULL DEFAULT 0,
+    replayed_at   BIGINT  NOT NULL DEFAULT 0, -- when somebody last asked for it to be routed again
     -- Of a pending event whose other transfers are stored: the rules still to be decided on.
     owed          TEXT    NOT NULL DEFAULT '',
-    body          BYTEA  NOT NULL,
+    body          BYTEA   NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
 CREATE INDEX events_state ON events (state, id);
@@ -41,6 +43,7 @@ CREATE TABLE transfers (
     entry_kind      TEXT    NOT NULL,
     entry_id        TEXT    NOT NULL,
     entry_title     TEXT    NOT NULL,
+    search          TEXT    NOT NULL DEFAULT '', -- the title as it is searched: in lower case
     destination     TEXT    NOT NULL, -- the folder it goes to, and
     base            TEXT    NOT NULL, -- the one the rule names, which may lie above
     -- Of a transfer that the gateway's own work caused: the rules it was handed on by.
@@ -56,6 +59,8 @@ CREATE TABLE transfers (
     sent_at         BIGINT  NOT NULL DEFAULT 0, -- first sent and not certainly refused since
     failing_since   BIGINT  NOT NULL DEFAULT 0, -- first attempt that failed for a reason of its own
     operation_id    BIGINT  NOT NULL DEFAULT 0,
+    -- The pause that next_attempt_at was put off by, as its key; empty while there is none.
+    held_by         TEXT    NOT NULL DEFAULT '',
     result_id       TEXT    NOT NULL DEFAULT '',
     result_title    TEXT    NOT NULL DEFAULT '',
     result_version  INTEGER NOT NULL DEFAULT 0,
@@ -68,11 +73,13 @@ CREATE INDEX transfers_entry ON transfers (portal, entry_kind, entry_id);
 -- The state is the same in all of a queue's index; that it is a column makes SQLite prefer these to
 -- transfers_state.
 CREATE INDEX transfers_queue ON transfers (lane, state, id) WHERE state = 'queued';
-CREATE INDEX transfers_due ON transfers (state, lane, next_attempt_at) WHERE state = 'queued';
+CREATE INDEX transfers_due ON transfers (state, lane, next_attempt_at, rule) WHERE state = 'queued';
+CREATE INDEX transfers_held ON transfers (held_by, id) WHERE held_by <> '';
 CREATE INDEX transfers_state ON transfers (state, id);
 CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
-CREATE INDEX transfers_rule ON transfers (rule, id, event_id);
+CREATE INDEX transfers_rule ON transfers (rule, id);
+CREATE INDEX transfers_rule_event ON transfers (rule, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
@@ -157,7 +164,42 @@ CREATE TABLE rule_versions (
     files     BYTEA  NOT NULL
 );
 
+-- What became of a transfer's attempts, and what people did with it, oldest first. A success is
+-- told by the transfer itself. What repeats is counted.
+CREATE TABLE attempts (
+    transfer_id  BIGINT  NOT NULL,
+    n            INTEGER NOT NULL,
+    operation_id BIGINT  NOT NULL DEFAULT 0,
+    outcome      TEXT    NOT NULL,
+    reason       TEXT    NOT NULL,
+    at           BIGINT  NOT NULL,           -- the first time, and
+    last_at      BIGINT  NOT NULL,           -- the last time
+    times        INTEGER NOT NULL DEFAULT 1, -- in a row
+    PRIMARY KEY (transfer_id, n)
+);
+
+-- How many events each rule sent on.
+CREATE TABLE rule_hits (
+    rule     TEXT   NOT NULL PRIMARY KEY,
+    hits     BIGINT NOT NULL,
+    last_hit BIGINT NOT NULL
+);
+
+-- Rules and portals whose transfers somebody holds for a while.
+CREATE TABLE pauses (
+    scope      TEXT   NOT NULL, -- rule or portal
+    name       TEXT   NOT NULL,
+    until      BIGINT NOT NULL,
+    reason     TEXT   NOT NULL,
+    author     TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (scope, name)
+);
+
 -- +goose Down
+DROP TABLE pauses;
+DROP TABLE rule_hits;
+DROP TABLE attempts;
 DROP TABLE rule_versions;
 DROP TABLE rule_files;
 DROP TABLE path_folders;
