@@ -18,10 +18,11 @@ import (
 	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
-// Options configures the admin listener. Store, Reload, Rules, Ready, Explain and Gatherer are required.
+// Options configures the admin listener. All but UI, Token and Version are required.
 type Options struct {
 	Store  *store.Store
 	Reload func(ctx context.Context) error // loads the rules file; the error names every problem
@@ -30,11 +31,19 @@ type Options struct {
 	// Explain says what the rules in use make of an event of a portal; an empty name means the
 	// only portal. It asks the portal for what the rules need. The error is ErrUnknownPortal
 	// when there is no such portal, and else the portal's.
-	Explain  func(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error)
-	Gatherer prometheus.Gatherer
-	UI       *ui.UI // nil: no pages
-	Token    string // a bearer token every request must carry; empty: none
-	Version  string
+	Explain func(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error)
+	// Actions is what people can do.
+	Actions *steer.Actions
+	// RuleList describes the rules in use, in their order, without what the database knows of them.
+	RuleList func() []Rule
+	// Portals describes the portals in use, by name.
+	Portals func(ctx context.Context) ([]PortalStatus, error)
+	// PortalURL is the address of a portal in use, without credentials; empty when there is none.
+	PortalURL func(name string) string
+	Gatherer  prometheus.Gatherer
+	UI        *ui.UI // the pages; nil: none
+	Token     string // a bearer token every request must carry; empty: none
+	Version   string
 }
 
 // RulesStatus describes the rules in use and the last attempt to load the file.
@@ -51,8 +60,9 @@ type api struct{ Options }
 
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
-	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil {
-		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain and Gatherer are required")
+	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil ||
+		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals and PortalURL are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()
@@ -72,6 +82,8 @@ func New(o Options) (http.Handler, error) {
 	huma.Get(routes, "/api/v1/events", a.events)
 	huma.Get(routes, "/api/v1/transfers", a.transfers)
 	a.registerExplain(routes)
+	a.registerStories(routes)
+	a.registerActions(routes)
 	if o.UI != nil {
 		o.UI.Register(r)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -21,6 +22,7 @@ import (
 
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
@@ -59,7 +61,24 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 			return explain.Explanation{Portal: portal, EntryID: string(ev.Entry.ID), Rules: []explain.Verdict{}}, nil
 		},
 		Gatherer: registry,
-		Version:  "v1.2.3",
+		RuleList: func() []Rule {
+			return []Rule{{Name: "copies", Number: 1, Enabled: true, Action: event.Copy, Sources: []string{"11"}, Destinations: []string{"20"}}}
+		},
+		Portals: func(context.Context) ([]PortalStatus, error) {
+			return []PortalStatus{{Name: "acme", URL: "https://acme.example.com", State: PortalUp}}, nil
+		},
+		PortalURL: func(string) string { return "https://acme.example.com" },
+		Version:   "v1.2.3",
+	}
+	o.Actions, err = steer.New(steer.Options{
+		Store:   s,
+		Wake:    func(context.Context, []string) error { return nil },
+		Enqueue: func(context.Context, *sql.Tx, string, []int64) error { return nil },
+		Known:   func(_ store.PauseScope, name string) bool { return name == "copies" || name == "acme" },
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range change {
 		c(&o)
@@ -178,12 +197,16 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	full := serve(t).options
 	for name, change := range map[string]func(*Options){
-		"Store":    func(o *Options) { o.Store = nil },
-		"Reload":   func(o *Options) { o.Reload = nil },
-		"Rules":    func(o *Options) { o.Rules = nil },
-		"Ready":    func(o *Options) { o.Ready = nil },
-		"Explain":  func(o *Options) { o.Explain = nil },
-		"Gatherer": func(o *Options) { o.Gatherer = nil },
+		"Store":     func(o *Options) { o.Store = nil },
+		"Reload":    func(o *Options) { o.Reload = nil },
+		"Rules":     func(o *Options) { o.Rules = nil },
+		"Ready":     func(o *Options) { o.Ready = nil },
+		"Explain":   func(o *Options) { o.Explain = nil },
+		"Gatherer":  func(o *Options) { o.Gatherer = nil },
+		"Actions":   func(o *Options) { o.Actions = nil },
+		"RuleList":  func(o *Options) { o.RuleList = nil },
+		"Portals":   func(o *Options) { o.Portals = nil },
+		"PortalURL": func(o *Options) { o.PortalURL = nil },
 	} {
 		o := full
 		change(&o)
@@ -201,7 +224,13 @@ func TestStatus(t *testing.T) {
 
 	t.Run("of an empty gateway names every state", func(t *testing.T) {
 		t.Parallel()
-		want := map[string]any{"version": "v1.2.3", "rules": rules, "events": events, "transfers": transfers}
+		portals := []any{map[string]any{
+			"name": "acme", "url": "https://acme.example.com", "state": "up", "waiting": 0.0,
+			"budget": map[string]any{"writes_per_day": 0.0, "used_today": 0.0, "tokens_left": 0.0},
+		}}
+		want := map[string]any{
+			"version": "v1.2.3", "rules": rules, "events": events, "transfers": transfers, "portals": portals, "pauses": []any{},
+		}
 		if diff := cmp.Diff(want, serve(t).get("/api/v1/status")); diff != "" {
 			t.Errorf("status (-want +got):\n%s", diff)
 		}

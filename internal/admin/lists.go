@@ -230,29 +230,6 @@ func (a api) transfers(ctx context.Context, in *transfersInput) (*transfersOutpu
 	return &out, nil
 }
 
-type statusOutput struct {
-	Body struct {
-		Version      string                     `json:"version"`
-		Rules        RulesStatus                `json:"rules"`
-		Events       map[event.EventState]int64 `json:"events" doc:"how many events are in each state"`
-		Transfers    map[event.State]int64      `json:"transfers" doc:"how many transfers are in each state"`
-		OldestQueued *time.Time                 `json:"oldest_queued,omitempty" doc:"when the transfer that has waited longest was queued"`
-	}
-}
-
-func (a api) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
-	counts, err := a.Store.Counts(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var out statusOutput
-	out.Body.Version = a.Version
-	out.Body.Rules = a.Rules()
-	out.Body.Events, out.Body.Transfers = counts.Events, counts.Transfers
-	out.Body.OldestQueued = optional(counts.OldestQueued)
-	return &out, nil
-}
-
 func optional(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -67,7 +67,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	if a.store, err = store.Open(ctx, store.Options{URL: o.Database}); err != nil {
 		return nil, err
 	}
-	a.registry.MustRegister(newStateCollector(a.store, a.log))
+	a.registry.MustRegister(newStateCollector(a.store, a.log), portalCollector{a})
 	if a.live, err = config.NewLive(ctx, config.LiveOptions{
 		Options:    config.Options{Path: o.Rules, LookupEnv: o.LookupEnv, AllowUnsigned: o.AllowUnsigned},
 		Apply:      a.apply,
@@ -146,19 +146,27 @@ func (a *App) build(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if a.ui, err = a.newUI(); err != nil {
+	actions, err := a.newActions()
+	if err != nil {
+		return err
+	}
+	if a.ui, err = a.newUI(actions); err != nil {
 		return err
 	}
 	adminHandler, err := admin.New(admin.Options{
-		Store:    a.store,
-		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
-		Rules:    a.rulesStatus,
-		Ready:    a.readiness(true),
-		Explain:  a.explain,
-		Gatherer: a.registry,
-		Token:    a.o.AdminToken,
-		Version:  a.o.Version,
-		UI:       a.ui,
+		Store:     a.store,
+		Reload:    func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
+		Rules:     a.rulesStatus,
+		Ready:     a.readiness(true),
+		Explain:   a.explain,
+		Actions:   actions,
+		RuleList:  a.ruleList,
+		Portals:   a.portalStatus,
+		PortalURL: a.portalURL,
+		UI:        a.ui,
+		Gatherer:  a.registry,
+		Token:     a.o.AdminToken,
+		Version:   a.o.Version,
 	})
 	if err != nil {
 		return err

@@ -11,19 +11,24 @@ import (
 	"docspace-router/internal/explain"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/rules"
+	"docspace-router/internal/steer"
 )
 
 // newUI makes the administrators' pages.
-func (a *App) newUI() (*ui.UI, error) {
+func (a *App) newUI(actions *steer.Actions) (*ui.UI, error) {
 	// Somebody who edits a condition asks the same of the portal with every word they write.
 	tries := routing.NewLocator(time.Minute, nil)
 	return ui.New(ui.Options{
-		Store:    a.store,
-		Rules:    a.uiRules,
-		Portals:  a.uiPortals,
-		Reload:   func(ctx context.Context) error { return a.live.Reload(ctx, "UI") },
-		Explain:  a.explain,
-		Try:      func(ctx context.Context, t ui.Trial) (explain.Explanation, error) { return a.try(ctx, tries, t) },
+		Store:   a.store,
+		Actions: actions,
+		Rules:   a.uiRules,
+		Portals: a.uiPortals,
+		Reload:  func(ctx context.Context) error { return a.live.Reload(ctx, "UI") },
+		Explain: a.explain,
+		Try:     func(ctx context.Context, t ui.Trial) (explain.Explanation, error) { return a.try(ctx, tries, t) },
+		Link: func(portal string, kind event.Kind, id event.ID) string {
+			return admin.EntryLink(a.portalURL(portal), kind, id)
+		},
 		Title:    a.folderTitle,
 		Token:    a.o.AdminToken,
 		Version:  a.o.Version,
@@ -41,7 +46,10 @@ func (a *App) uiPortals() []ui.Portal {
 	v := a.current.Load()
 	out := make([]ui.Portal, 0, len(v.config.Portals))
 	for _, p := range v.config.Portals {
-		out = append(out, ui.Portal{Name: p.Name, URL: p.URL, WritesPerDay: p.Limits.WritesPerDay, Trouble: v.portals[p.Name].client.Trouble()})
+		out = append(out, ui.Portal{
+			Name: p.Name, URL: withoutLogin(p), WritesPerDay: p.Limits.WritesPerDay,
+			Health: v.portals[p.Name].client.Health(),
+		})
 	}
 	return out
 }

@@ -97,6 +97,7 @@ func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
 		APIKey:    p.APIKey.Reveal,
 		Limits:    docspace.Limits{RequestsPerMinute: p.Limits.RequestsPerMinute, ConcurrentWrites: p.Limits.ConcurrentWrites},
 		Pause:     a.o.Pace.PortalPause,
+		OnHealth:  a.tellHealth(p.Name),
 		Metrics:   a.apiMetrics,
 		UserAgent: "docspace-router/" + a.o.Version,
 	})

@@ -29,11 +29,13 @@ func (o *office) fill() (failed portalsim.ID) {
 	return o.fail("Tender offer.pdf")
 }
 
-// fail uploads a file that cannot be copied.
+// fail uploads a file that cannot be copied, because the gateway's account has lost its role in
+// the destination.
 func (o *office) fail(title string) portalsim.ID {
 	o.t.Helper()
+	o.eventually("/transfers?state=done", "Bank statement February.pdf")
+	o.portal.SetMember(o.bramleyInside, o.robot, portalsim.NoAccess)
 	id := o.portal.Upload(o.bramley, title, 80_000, o.client)
-	o.portal.Trash(portalsim.KindFile, id, o.client)
 	return id
 }
 

@@ -22,15 +22,16 @@ const (
 
 // newBreaker makes the circuit breaker of one portal: after breakerFailures it lets nothing
 // through for a while, and then one request that finds out whether the portal is back.
-func newBreaker(portal string, pause time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+func newBreaker(portal string, pause time.Duration, turned func(gobreaker.State)) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name:        portal,
 		MaxRequests: 1,
 		Timeout:     pause,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
 		// What a caller gave up by itself says nothing about the portal.
-		IsExcluded:   func(err error) bool { return isContextEnd(err) },
-		IsSuccessful: func(err error) bool { return !breaks(err) },
+		IsExcluded:    func(err error) bool { return isContextEnd(err) },
+		IsSuccessful:  func(err error) bool { return !breaks(err) },
+		OnStateChange: func(_ string, _, to gobreaker.State) { turned(to) },
 	})
 }
 

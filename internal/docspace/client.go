@@ -59,6 +59,10 @@ type Options struct {
 	// Pause is how long nothing is sent to a portal that was found down; default 10 s.
 	Pause time.Duration
 
+	// OnHealth is told when the portal goes down and when it is back; nil: nobody is. It must not
+	// call the client.
+	OnHealth func(Health)
+
 	Limits    Limits
 	Metrics   *Metrics // shared by all clients; nil: none
 	UserAgent string   // default "docspace-router"
@@ -79,7 +83,8 @@ type Client struct {
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	pause   time.Duration
 	trouble *atomic.Pointer[string] // what last spoke against sending more
-	offset  *atomic.Int64           // nanoseconds the portal's clock is ahead
+	health  *health
+	offset  *atomic.Int64 // nanoseconds the portal's clock is ahead
 
 	clockKnown *atomic.Bool // whether offset has been learned
 
@@ -126,7 +131,7 @@ func New(o Options) (*Client, error) {
 		timeout:   o.Timeout,
 		userAgent: o.UserAgent,
 		metrics:   o.Metrics,
-		breaker:   newBreaker(o.Portal, o.Pause),
+		health:    &health{change: o.OnHealth},
 		pause:     o.Pause,
 		trouble:   new(atomic.Pointer[string]),
 		offset:    new(atomic.Int64),
@@ -137,6 +142,7 @@ func New(o Options) (*Client, error) {
 		writes:     make(slots, limits.ConcurrentWrites),
 		wait:       wait,
 	}
+	c.breaker = newBreaker(o.Portal, o.Pause, func(to gobreaker.State) { c.health.turned(to, c.lastTrouble()) })
 	if c.transport == nil {
 		c.own = newTransport(concurrentReads + limits.ConcurrentWrites)
 		c.transport = c.own

@@ -206,20 +206,25 @@ func (s *Store) ActOnMany(ctx context.Context, action Action, f Filter, author s
 	}
 }
 
-// CountTransfers counts what a filter lets through, up to a limit.
-func (s *Store) CountTransfers(ctx context.Context, f Filter, limit int) (int, error) {
-	n := 0
-	f.Limit, f.Before = 1000, 0
-	for {
-		page, next, err := s.Transfers(ctx, f)
-		if err != nil {
-			return 0, err
-		}
-		if n += len(page); next == 0 || n >= limit {
-			return min(n, limit), nil
-		}
-		f.Before = next
+// CountTransfers counts what a filter lets through.
+func (s *Store) CountTransfers(ctx context.Context, f Filter) (int, error) {
+	states := f.States
+	if len(states) == 0 {
+		states = []string{""}
 	}
+	total := 0
+	for _, state := range states {
+		w := transferList.where(f, state)
+		if f.Search != "" {
+			w.add(s.find()+"(search, ?) > 0", searchKey(f.Search))
+		}
+		n, err := one(queryColumn[int](ctx, s.read, `SELECT count(*) FROM transfers`+w.String(), w.args...))
+		if err != nil {
+			return 0, fmt.Errorf("count transfers: %w", err)
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // Replay makes an event pending again, so that it is routed by the rules as they are now, and lets

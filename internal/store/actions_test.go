@@ -174,7 +174,7 @@ func TestManyAreActedOnInSteps(t *testing.T) {
 	planned[7].Rule = "other"
 	h.route(planned...)
 	f := Filter{Rule: "copies", States: Cancel.States()}
-	n, err := h.CountTransfers(h.ctx(), f, 1000)
+	n, err := h.CountTransfers(h.ctx(), f)
 	h.must(err)
 	woken := 0
 	acted, err := h.ActOnMany(h.ctx(), Cancel, f, "Ann", func(context.Context, []string) error { woken++; return nil })

@@ -140,11 +140,7 @@ func (l list[T]) search(ctx context.Context, s *Store, f Filter, w where) ([]T, 
 	}
 	query := `SELECT id FROM (SELECT id, search FROM ` + from + w.String() + ` ORDER BY id DESC LIMIT ` + w.value(window) + `) AS newest`
 	if f.Search != "" {
-		find := "instr"
-		if s.kind == PostgreSQL {
-			find = "strpos"
-		}
-		query += ` WHERE ` + find + `(search, ` + w.value(searchKey(f.Search)) + `) > 0`
+		query += ` WHERE ` + s.find() + `(search, ` + w.value(searchKey(f.Search)) + `) > 0`
 	}
 	ids, err := queryColumn[int64](ctx, s.read, query+` LIMIT `+w.value(f.Limit), w.args...)
 	if err != nil {
@@ -158,6 +154,14 @@ func (l list[T]) search(ctx context.Context, s *Store, f Filter, w where) ([]T, 
 	})
 	slices.SortFunc(items, func(a, b T) int { return int(l.id(b) - l.id(a)) })
 	return items, err
+}
+
+// find is the database's function that finds one text in another.
+func (s *Store) find() string {
+	if s.kind == PostgreSQL {
+		return "strpos"
+	}
+	return "instr"
 }
 
 // windowEnd is the id of the last row that a search looked at, or 0 when it came to the end.

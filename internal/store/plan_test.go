@@ -280,5 +280,9 @@ func (h *harness) steer() {
 	}
 	_, err = h.Operation(ctx, 1)
 	h.must(err)
+	_, err = h.PortalQueue(ctx, "acme")
+	h.must(err)
+	_, err = h.CountTransfers(ctx, Filter{States: []string{"failed"}, Rule: "copies", Search: "report"})
+	h.must(err)
 	h.must(h.Replay(ctx, 1, func(context.Context, *sql.Tx, string, []int64) error { return nil }))
 }

@@ -47,7 +47,7 @@ func (u *UI) events(w http.ResponseWriter, r *http.Request) error {
 type eventView struct {
 	store.StoredEvent
 	Body      string
-	Transfers []store.Transfer
+	Transfers []transferRow
 	Verdicts  *verdictsView
 	Asked     bool // whether the portal is asked for the verdicts
 }
@@ -97,7 +97,11 @@ func (u *UI) event(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := eventView{StoredEvent: stored, Body: pretty(body)}
-	if v.Transfers, err = u.o.Store.EventTransfers(r.Context(), id); err != nil {
+	list, err := u.o.Store.EventTransfers(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if v.Transfers, err = u.rows(r.Context(), list); err != nil {
 		return err
 	}
 	// Asking the rules may mean asking the portal, which may be slow: the page comes first, and

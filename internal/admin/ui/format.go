@@ -23,13 +23,8 @@ func (u *UI) functions() template.FuncMap {
 		"short": func(hash string) string { return hash[:min(12, len(hash))] },
 		"first": firstLine,
 		"asset": func(file string) string { return "/assets/" + file + "?" + url.QueryEscape(u.o.Version) },
-		"plural": func(n int, one, many string) string {
-			if n == 1 {
-				return "1 " + one
-			}
-			return count(n) + " " + many
-		},
-		"link":     u.linkInto,
+		"plural": plural,
+		"link":     u.o.Link,
 		"dict":     dict,
 		"id":       func(s string) event.ID { return event.ID(s) },
 		"portal":   func() bool { return len(u.o.Portals()) > 1 },
@@ -71,6 +66,8 @@ func duration(d time.Duration) string {
 		return fmt.Sprintf("%d s", max(1, int(d.Seconds())))
 	case d < time.Hour:
 		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d%time.Hour == 0 && d == 24*time.Hour:
+		return "1 day"
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
@@ -90,24 +87,14 @@ func count[N int | int64](n N) string {
 	return b.String()
 }
 
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	return line
-}
-
-// linkInto is the address of a file or folder on its portal, or "" when the portal is not known.
-func (u *UI) linkInto(portal string, kind event.Kind, id event.ID) string {
-	if id == "" {
-		return ""
-	}
-	for _, p := range u.o.Portals() {
-		switch {
-		case p.Name != portal:
-		case kind == event.File:
-			return p.URL + "/doceditor?fileId=" + url.QueryEscape(string(id))
-		default:
-			return p.URL + "/rooms/shared/" + url.PathEscape(string(id)) + "/filter?folder=" + url.QueryEscape(string(id))
-		}
-	}
-	return ""
 }

@@ -25,8 +25,13 @@ func (u *UI) beat(ctx context.Context) string {
 		}
 		r := u.o.Rules()
 		state := fmt.Sprintf("%v|%s|%s|%v|%d", p, r.Status.Hash, r.Status.LoadedAt, r.Status.LastError, u.names.version())
+		pauses, err := u.o.Store.Pauses(ctx)
+		if err != nil {
+			return "", err
+		}
+		state += fmt.Sprint(pauses)
 		for _, portal := range u.o.Portals() {
-			state += "|" + portal.Name + portal.Trouble
+			state += "|" + portal.Name + portal.Health.Reason
 		}
 		sum := sha256.Sum256([]byte(state))
 		return hex.EncodeToString(sum[:8]), nil

@@ -20,7 +20,8 @@ type overviewView struct {
 	Portals []portalView
 	Rules   Rules
 	Errors  []string
-	Failed  []store.Transfer // the newest ones
+	Failed  []transferRow // the newest ones
+	Pauses  []store.Pause
 }
 
 // Transfers and Events are how many there are in a state.
@@ -34,6 +35,7 @@ type portalView struct {
 	Usage store.Usage
 	Left  int64 // of the day's writes
 	Share int   // of the day's writes that are used, in percent
+	Pause pauseForm
 }
 
 func (u *UI) countsNow(ctx context.Context) (store.Counts, error) {
@@ -56,23 +58,30 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v.Chart = newChart(minutes)
-	if v.Portals, err = u.portals(r.Context()); err != nil {
+	if v.Pauses, err = u.o.Store.Pauses(r.Context()); err != nil {
 		return err
 	}
-	if v.Failed, _, err = u.o.Store.Transfers(r.Context(), store.Filter{States: []string{string(event.Failed)}, Limit: 5}); err != nil {
+	if v.Portals, err = u.portals(r.Context(), v.Pauses, author(r)); err != nil {
+		return err
+	}
+	failed, _, err := u.o.Store.Transfers(r.Context(), store.Filter{States: []string{string(event.Failed)}, Limit: 5})
+	if err != nil {
+		return err
+	}
+	if v.Failed, err = u.rows(r.Context(), failed); err != nil {
 		return err
 	}
 	return u.render(w, r, http.StatusOK, "overview", view{Title: "Overview", Nav: "/", Live: true, Pulse: pulse, Body: v})
 }
 
-func (u *UI) portals(ctx context.Context) ([]portalView, error) {
+func (u *UI) portals(ctx context.Context, pauses []store.Pause, author string) ([]portalView, error) {
 	var out []portalView
 	for _, p := range u.o.Portals() {
 		usage, err := u.o.Store.Usage(ctx, p.Name, store.Budget{WritesPerDay: p.WritesPerDay})
 		if err != nil {
 			return nil, err
 		}
-		v := portalView{Portal: p, Usage: usage}
+		v := portalView{Portal: p, Usage: usage, Pause: newPauseForm(pauses, store.PausePortal, p.Name, author)}
 		if p.WritesPerDay > 0 {
 			v.Left = max(0, int64(p.WritesPerDay)-usage.WritesToday)
 			v.Share = int(min(100, usage.WritesToday*100/int64(p.WritesPerDay)))

@@ -2,15 +2,20 @@ package ui
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"docspace-router/internal/event"
 	"docspace-router/internal/rules"
+	"docspace-router/internal/store"
 )
 
 type rulesView struct {
-	List []ruleView
-	Map  *flowMap // nil when there is nothing to draw
+	List  []ruleView
+	Map   *flowMap // nil when there is nothing to draw
+	Total int
+	From  int // the number of the first one shown
+	Next  int // of the first one on the next page; 0 on the last
 }
 
 type ruleView struct {
@@ -18,6 +23,8 @@ type ruleView struct {
 	Sources      []end
 	Destinations []end
 	More         int // routes that are not shown
+	Hits         store.RuleHits
+	Pause        pauseForm
 }
 
 // end is one end of a route: a room, a folder, or every room that fits.
@@ -39,15 +46,37 @@ func (e end) Text() string {
 	return e.What + " " + string(e.ID)
 }
 
+// rulesPerPage is how many rules are on a page, and on its map.
+const rulesPerPage = 100
+
 // shownRoutes is how many routes of a rule are spelt out.
 const shownRoutes = 6
 
 func (u *UI) rules(w http.ResponseWriter, r *http.Request) error {
 	pulse := u.beat(r.Context())
 	infos := u.o.Rules().Table.Rules()
-	v := rulesView{Map: u.drawFlows(infos)}
+	v := rulesView{Total: len(infos), From: 1}
+	if from := r.FormValue("from"); from != "" {
+		var err error
+		if v.From, err = strconv.Atoi(from); err != nil || v.From < 1 {
+			return statusError{http.StatusBadRequest, "The address holds no valid place in the list. Begin with the first."}
+		}
+	}
+	infos = infos[min(v.From-1, len(infos)):]
+	if len(infos) > rulesPerPage {
+		infos, v.Next = infos[:rulesPerPage], v.From+rulesPerPage
+	}
+	hits, err := u.o.Store.Hits(r.Context())
+	if err != nil {
+		return err
+	}
+	pauses, err := u.o.Store.Pauses(r.Context())
+	if err != nil {
+		return err
+	}
+	v.Map = u.drawFlows(infos)
 	for _, info := range infos {
-		rule := ruleView{Info: info}
+		rule := ruleView{Info: info, Hits: hits[info.Name], Pause: newPauseForm(pauses, store.PauseRule, info.Name, author(r))}
 		for i := range info.Routes {
 			if i == shownRoutes {
 				rule.More = len(info.Routes) - shownRoutes

@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -18,7 +19,7 @@ const perPage = 50
 
 type transfersView struct {
 	Filter  listFilter
-	List    []store.Transfer
+	List    []transferRow
 	Older   string // the address of the next page; empty on the last
 	States  []event.State
 	Portals []Portal
@@ -42,13 +43,22 @@ func (f listFilter) Any() bool {
 // First reports whether it is the page of the newest.
 func (f listFilter) First() bool { return f.Before == 0 }
 
+// Fields are the filters that are set, for a form to carry them on.
+func (f listFilter) Fields() map[string]string {
+	fields := map[string]string{}
+	for name, value := range map[string]string{"q": f.Q, "room": f.Room, "state": f.State, "portal": f.Portal, "rule": f.Rule} {
+		if value != "" {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
 // with is the address of the list with these filters and a cursor.
 func (f listFilter) with(path string, before int64) string {
 	q := url.Values{}
-	for name, value := range map[string]string{"q": f.Q, "room": f.Room, "state": f.State, "portal": f.Portal, "rule": f.Rule} {
-		if value != "" {
-			q.Set(name, value)
-		}
+	for name, value := range f.Fields() {
+		q.Set(name, value)
 	}
 	if before > 0 {
 		q.Set("before", strconv.FormatInt(before, 10))
@@ -87,8 +97,11 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := transfersView{Filter: f, States: event.States(), Portals: u.o.Portals(), Rules: u.ruleNames()}
-	var next int64
-	if v.List, next, err = u.o.Store.Transfers(r.Context(), f.store()); err != nil {
+	list, next, err := u.o.Store.Transfers(r.Context(), f.store())
+	if err != nil {
+		return err
+	}
+	if v.List, err = u.rows(r.Context(), list); err != nil {
 		return err
 	}
 	if next > 0 {
@@ -97,6 +110,38 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 	// Only the newest page changes by itself; one that is read further back stays as it is.
 	return u.render(w, r, http.StatusOK, "transfers", view{Title: "Transfers", Nav: "/transfers", Live: f.First(), Pulse: pulse, Body: v})
 }
+
+// transferRow is a transfer as people see it.
+type transferRow struct {
+	store.Transfer
+	Shown string       // its state, or "held"
+	Hold  *store.Pause // what holds it
+}
+
+func (u *UI) rows(ctx context.Context, list []store.Transfer) ([]transferRow, error) {
+	pauses, err := u.o.Store.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]transferRow, len(list))
+	for i, t := range list {
+		rows[i] = transferRow{Transfer: t, Shown: string(t.State)}
+		if t.State == event.Queued {
+			rows[i].Hold = store.Holding(pauses, t)
+		}
+		if h := rows[i].Hold; h != nil {
+			rows[i].Shown = "held"
+			rows[i].Reason = fmt.Sprintf("%s %s is paused by %s: %s", h.Scope, h.Name, h.Author, h.Reason)
+		}
+	}
+	return rows, nil
+}
+
+// CanRetry and CanCancel report what a person can do with it.
+func (t transferRow) CanRetry() bool { return t.State == event.Failed || t.State == event.Cancelled }
+
+// CanCancel is like CanRetry.
+func (t transferRow) CanCancel() bool { return t.State == event.Blocked || t.State == event.Queued }
 
 func (u *UI) ruleNames() []string {
 	infos := u.o.Rules().Table.Rules()
@@ -108,7 +153,7 @@ func (u *UI) ruleNames() []string {
 }
 
 type transferView struct {
-	store.Transfer
+	transferRow
 	Event    store.StoredEvent
 	HasEvent bool
 	Story    []step
@@ -134,14 +179,20 @@ func (u *UI) transfer(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := transferView{Transfer: t, Into: u.linkInto(t.Portal, event.Folder, t.Destination)}
+	rows, err := u.rows(r.Context(), []store.Transfer{t})
+	if err != nil {
+		return err
+	}
+	v := transferView{transferRow: rows[0], Into: u.o.Link(t.Portal, event.Folder, t.Destination)}
 	if v.Event, _, err = u.o.Store.Event(r.Context(), t.EventID); err != nil {
 		return err
 	}
-	if t.ResultID != "" {
-		v.Link = u.linkInto(t.Portal, t.Kind, t.ResultID)
+	if t.State == event.Done {
+		v.Link = u.o.Link(t.Portal, t.Kind, t.ResultID)
 	}
-	v.Story = u.story(t, v.Event)
+	if v.Story, err = u.story(r.Context(), v.transferRow, v.Event); err != nil {
+		return err
+	}
 	title := t.Title
 	if title == "" {
 		title = fmt.Sprintf("%s %s", t.Kind, t.EntryID)

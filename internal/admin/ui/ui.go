@@ -14,11 +14,14 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
+	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/config"
+	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
 	"docspace-router/internal/rules"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
@@ -28,6 +31,7 @@ var files embed.FS
 // Options configures the pages. All fields but Token, Stopping and Logger are required.
 type Options struct {
 	Store   *store.Store
+	Actions *steer.Actions // what people can do
 	Rules   func() Rules
 	Portals func() []Portal
 	Reload  func(ctx context.Context) error // loads the rules file; the error names every problem
@@ -38,6 +42,8 @@ type Options struct {
 	// Try does the same with one rule's condition replaced. The error is rules.SpecError when the
 	// condition is wrong.
 	Try func(ctx context.Context, t Trial) (explain.Explanation, error)
+	// Link is where a person opens an entry of a portal, or empty when the portal is not known.
+	Link func(portal string, kind event.Kind, id event.ID) string
 	// Title asks a portal for the name of a room or folder.
 	Title func(ctx context.Context, portal string, id event.ID) (string, error)
 
@@ -60,7 +66,7 @@ type Portal struct {
 	Name         string
 	URL          string
 	WritesPerDay int
-	Trouble      string // why nothing is sent to it at this moment; empty when it answers
+	Health       docspace.Health
 }
 
 // Trial is a delivery and a rule's condition to be tried on it.
@@ -78,6 +84,7 @@ type UI struct {
 	pages   map[string]*template.Template
 	session session
 	names   *names
+	tasks   *tasks
 	pulse   cached[string]
 	counts  cached[store.Counts]
 	flow    flow
@@ -86,10 +93,10 @@ type UI struct {
 
 // New returns the pages. Run must be called for rooms to have names.
 func New(o Options) (*UI, error) {
-	if o.Store == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Title == nil {
-		return nil, errors.New("ui: Store, Rules, Portals, Reload, Explain, Try and Title are required")
+	if o.Store == nil || o.Actions == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Link == nil || o.Title == nil {
+		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Title are required")
 	}
-	u := &UI{o: o, log: o.Logger, session: newSession(o.Token), names: newNames(o.Title), pages: map[string]*template.Template{}, now: time.Now}
+	u := &UI{o: o, log: o.Logger, session: newSession(o.Token), names: newNames(o.Title), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
@@ -115,8 +122,13 @@ func New(o Options) (*UI, error) {
 	return u, nil
 }
 
-// Run looks the names of rooms up until ctx ends.
-func (u *UI) Run(ctx context.Context) error { return u.names.run(ctx) }
+// Run looks the names of rooms up, and does what takes long, until ctx ends.
+func (u *UI) Run(ctx context.Context) error {
+	var parts errgroup.Group
+	parts.Go(func() error { return u.names.run(ctx) })
+	parts.Go(func() error { return u.tasks.run(ctx) })
+	return parts.Wait()
+}
 
 // Register adds the pages to the admin listener.
 func (u *UI) Register(r *mux.Router) {
@@ -130,12 +142,18 @@ func (u *UI) Register(r *mux.Router) {
 	page("/rules", u.rules)
 	page("/transfers", u.transfers)
 	page("/transfers/{id:[0-9]+}", u.transfer)
+	page("/tasks/{id:[0-9]+}", u.task)
 	page("/events", u.events)
 	page("/events/{id:[0-9]+}", u.event)
 	page("/playground", u.playground)
 	act("/playground", u.playground)
 	page("/rules-file", u.rulesFile)
 	act("/rules-file/reload", u.reload)
+	act("/transfers/{action:retry|cancel}", u.actOnMany)
+	act("/transfers/{id:[0-9]+}/{action:retry|cancel}", u.actOnOne)
+	act("/events/{id:[0-9]+}/replay", u.replay)
+	act("/pause", u.pause)
+	act("/resume", u.resume)
 	page("/sign-in", u.signInPage)
 	act("/sign-in", u.signIn)
 	act("/sign-out", u.signOut)
@@ -164,6 +182,7 @@ func (u *UI) handler(h func(http.ResponseWriter, *http.Request) error) http.Hand
 			return
 		}
 		var known statusError
+		err = problemOf(err)
 		switch {
 		case errors.As(err, &known):
 		case errors.Is(err, store.ErrNotFound):

@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	"docspace-router/internal/event"
+)
+
+// The states of a portal, as the process that answers has found it.
+const (
+	PortalUp      = "up"
+	PortalDown    = "down"    // it cannot be reached, or refuses the gateway's key
+	PortalLimited = "limited" // its day's writes are used up, or it asked to wait
+)
+
+// PortalStatus says how a portal does.
+type PortalStatus struct {
+	Name     string       `json:"name"`
+	URL      string       `json:"url"`
+	State    string       `json:"state" enum:"up,down,limited"`
+	Since    *time.Time   `json:"since,omitempty" doc:"when it went down, or was last back; absent when it was never down since the start"`
+	Until    *time.Time   `json:"until,omitempty" doc:"when it may be written to again, of one that is limited"`
+	Reason   string       `json:"reason,omitempty" doc:"why it is down or limited"`
+	Budget   PortalBudget `json:"budget"`
+	Waiting  int64        `json:"waiting" doc:"transfers that are blocked, queued or being sent"`
+	OldestAt *time.Time   `json:"oldest_queued,omitempty" doc:"when the one that was queued first was queued"`
+}
+
+// PortalBudget is a portal's allowance of write calls.
+type PortalBudget struct {
+	PerDay int     `json:"writes_per_day" doc:"0: not limited"`
+	Used   int64   `json:"used_today" doc:"on this day, UTC"`
+	Left   float64 `json:"tokens_left" doc:"how many may leave at once; more flow in over the day"`
+}
+
+type statusOutput struct {
+	Body struct {
+		Version      string                     `json:"version"`
+		Rules        RulesStatus                `json:"rules"`
+		Events       map[event.EventState]int64 `json:"events" doc:"how many events are in each state"`
+		Transfers    map[event.State]int64      `json:"transfers" doc:"how many transfers are in each state"`
+		OldestQueued *time.Time                 `json:"oldest_queued,omitempty" doc:"when the transfer that has waited longest was queued"`
+		Portals      []PortalStatus             `json:"portals" doc:"by name"`
+		Pauses       []Pause                    `json:"pauses" doc:"the rules and portals whose transfers are held; those that end first come first"`
+	}
+}
+
+func (a api) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
+	counts, err := a.Store.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	portals, err := a.Portals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pauses, err := a.Store.Pauses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out statusOutput
+	out.Body.Portals, out.Body.Pauses = portals, pausesOf(pauses)
+	out.Body.Version = a.Version
+	out.Body.Rules = a.Rules()
+	out.Body.Events, out.Body.Transfers = counts.Events, counts.Transfers
+	out.Body.OldestQueued = optional(counts.OldestQueued)
+	return &out, nil
+}

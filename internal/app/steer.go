@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"net/url"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"docspace-router/internal/admin"
+	"docspace-router/internal/config"
+	"docspace-router/internal/docspace"
+	"docspace-router/internal/rules"
+	"docspace-router/internal/steer"
+	"docspace-router/internal/store"
+)
+
+// newActions makes what people can do with transfers, events and pauses.
+func (a *App) newActions() (*steer.Actions, error) {
+	return steer.New(steer.Options{
+		Store:   a.store,
+		Wake:    a.jobs.wake,
+		Enqueue: a.jobs.enqueueRoute,
+		Known:   a.known,
+		Logger:  a.o.Logger,
+	})
+}
+
+// known reports whether the rules in use have a rule or portal of a name.
+func (a *App) known(scope store.PauseScope, name string) bool {
+	v := a.current.Load()
+	if scope == store.PausePortal {
+		return v.portals[name] != nil
+	}
+	return slices.ContainsFunc(v.config.Rules.Rules(), func(r rules.Info) bool { return r.Name == name })
+}
+
+// ruleList describes the rules in use.
+func (a *App) ruleList() []admin.Rule {
+	infos := a.current.Load().config.Rules.Rules()
+	out := make([]admin.Rule, len(infos))
+	for i, r := range infos {
+		out[i] = admin.Rule{
+			Name: r.Name, Description: r.Description, Number: r.Number, Enabled: !r.Disabled, Portals: r.Portals,
+			Triggers: r.Triggers, Action: r.Action, Condition: r.When, Sources: []string{}, Destinations: []string{},
+		}
+		for _, route := range r.Routes {
+			source := string(route.Source)
+			if route.Pattern != "" {
+				source = string(route.SourceKind) + " " + route.Pattern
+			}
+			if !slices.Contains(out[i].Sources, source) {
+				out[i].Sources = append(out[i].Sources, source)
+			}
+			if to := string(route.Destination); !slices.Contains(out[i].Destinations, to) {
+				out[i].Destinations = append(out[i].Destinations, to)
+			}
+		}
+	}
+	return out
+}
+
+// portalURL is a portal's address without what somebody may have written into it to log in with.
+func (a *App) portalURL(name string) string {
+	p := a.current.Load().portals[name]
+	if p == nil {
+		return ""
+	}
+	return withoutLogin(p.config)
+}
+
+func withoutLogin(p config.Portal) string {
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
+
+// portalStatus says how each portal does, as this process has found it.
+func (a *App) portalStatus(ctx context.Context) ([]admin.PortalStatus, error) {
+	v := a.current.Load()
+	out := make([]admin.PortalStatus, 0, len(v.portals))
+	for _, name := range slices.Sorted(slices.Values(v.names())) {
+		p := v.portals[name]
+		health := p.client.Health()
+		s := admin.PortalStatus{Name: name, URL: withoutLogin(p.config), State: admin.PortalUp, Reason: health.Reason}
+		if !health.Since.IsZero() {
+			s.Since = &health.Since
+		}
+		limit := p.config.Limits.WritesPerDay
+		usage, err := a.store.Usage(ctx, name, store.Budget{WritesPerDay: limit})
+		if err != nil {
+			return nil, err
+		}
+		s.Budget = admin.PortalBudget{PerDay: limit, Used: usage.WritesToday, Left: usage.Tokens}
+		queue, err := a.store.PortalQueue(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		s.Waiting = queue.Waiting
+		if !queue.Oldest.IsZero() {
+			s.OldestAt = &queue.Oldest
+		}
+		switch {
+		case health.Down:
+			s.State = admin.PortalDown
+		case !usage.PausedUntil.IsZero():
+			s.State, s.Reason, s.Until = admin.PortalLimited, usage.Reason, &usage.PausedUntil
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// tellHealth logs when a portal goes down and when it is back.
+func (a *App) tellHealth(name string) func(docspace.Health) {
+	return func(h docspace.Health) {
+		if h.Down {
+			a.log.Warn("portal is down", "portal", name, "reason", h.Reason)
+		} else {
+			a.log.Info("portal is back", "portal", name)
+		}
+	}
+}
+
+// portalCollector reports which portals answer, of those that are in use at the moment.
+type portalCollector struct{ app *App }
+
+var portalUp = prometheus.NewDesc("docspace_router_portal_up",
+	"Whether a portal answers: 0 while it cannot be reached or refuses the key, as this process has found it.", []string{"portal"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c portalCollector) Describe(ch chan<- *prometheus.Desc) { ch <- portalUp }
+
+// Collect implements prometheus.Collector.
+func (c portalCollector) Collect(ch chan<- prometheus.Metric) {
+	v := c.app.current.Load()
+	if v == nil {
+		return
+	}
+	for name, p := range v.portals {
+		up := 1.0
+		if p.client.Health().Down {
+			up = 0
+		}
+		ch <- prometheus.MustNewConstMetric(portalUp, prometheus.GaugeValue, up, name)
+	}
+}
