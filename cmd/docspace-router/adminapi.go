@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,6 +29,24 @@ var errRefused = errors.New("refused")
 
 // post asks the admin API to do something and reads the answer into a value.
 func (a adminFlags) post(ctx context.Context, path string, into any) error {
+	return a.call(ctx, apiCall{method: http.MethodPost, path: path}, into)
+}
+
+// get asks the admin API for something and reads the answer into a value.
+func (a adminFlags) get(ctx context.Context, path string, into any) error {
+	return a.call(ctx, apiCall{method: http.MethodGet, path: path}, into)
+}
+
+// apiCall is one request to the admin API.
+type apiCall struct {
+	method, path string
+	body         any           // sent as JSON unless nil
+	author       string        // who does it, of what is kept; empty: nobody in particular
+	within       time.Duration // default a minute
+}
+
+// call sends a request to the admin API and reads the answer into a value.
+func (a adminFlags) call(ctx context.Context, c apiCall, into any) error {
 	address := a.address
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
@@ -35,11 +55,25 @@ func (a adminFlags) post(ctx context.Context, path string, into any) error {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.within, time.Minute))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(address, "/")+path, nil)
+	var body io.Reader
+	if c.body != nil {
+		raw, err := json.Marshal(c.body)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, strings.TrimSuffix(address, "/")+c.path, body)
 	if err != nil {
 		return err
+	}
+	if c.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.author != "" {
+		req.Header.Set("X-Author", c.author)
 	}
 	if a.token != "" {
 		req.Header.Set("Authorization", "Bearer "+a.token)

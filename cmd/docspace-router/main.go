@@ -145,6 +145,7 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 96 ",
 	).Replace(root.UsageTemplate()))
 	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newTest(env), newSchema(env), newDemo(env), newVersion(env))
+	root.AddCommand(newEvents(env), newTransfers(env), newPause(env), newResume(env))
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Describes a command and its flags",

@@ -69,7 +69,9 @@ func (a *Actions) ActOnMany(ctx context.Context, action store.Action, f store.Fi
 		a.wake(ctx, lanes)
 		return nil
 	})
-	a.log.Info("transfers steered", "action", action, "author", author, "transfers", n, "err", err)
+	if n > 0 {
+		a.log.Info("transfers steered", "action", action, "author", author, "transfers", n)
+	}
 	return n, err
 }
 

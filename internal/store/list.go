@@ -7,16 +7,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A list is read along an index in the order of ids, so that a page costs what it shows. Times
-// are almost in that order: the smallest id that can matter comes from an index, and the plus
-// sign keeps SQLite from reading along that index instead, which would make it sort. Several states
-// are several lists, which are merged.
+// are almost in that order, unless a clock is turned back: the smallest id that can matter is that of
+// a thousand rows which lie next to the time, and the plus sign keeps SQLite from reading along the
+// index of times instead, which would make it sort. Several states are several lists, which are merged.
 
-// window is how many rows a search looks at for one page. A page may so be shorter than its limit,
-// or empty, although there is more: its next cursor says so.
-const window = 50_000
+// A search looks at one window of rows after the other, for searchFor at most. A page may so be shorter
+// than its limit, or empty, although there is more: its next cursor says so.
+const (
+	window    = 5_000
+	searchFor = 50 * time.Millisecond
+)
 
 // searchLength is how much of a title is searched, in characters.
 const searchLength = 255
@@ -66,7 +70,7 @@ var (
 // Transfers lists transfers, newest first. When there may be more, next is where the next page
 // begins: its Filter.Before.
 func (s *Store) Transfers(ctx context.Context, f Filter) (transfers []Transfer, next int64, err error) {
-	if transfers, next, err = transferList.page(ctx, s, f); err != nil {
+	if transfers, next, err = transferList.read(ctx, s, f); err != nil {
 		return nil, 0, fmt.Errorf("list transfers: %w", err)
 	}
 	return transfers, next, nil
@@ -74,12 +78,29 @@ func (s *Store) Transfers(ctx context.Context, f Filter) (transfers []Transfer, 
 
 // Events lists events, newest first, as Transfers lists transfers.
 func (s *Store) Events(ctx context.Context, f Filter) (events []StoredEvent, next int64, err error) {
-	if events, next, err = eventList.page(ctx, s, f); err != nil {
+	if events, next, err = eventList.read(ctx, s, f); err != nil {
 		return nil, 0, fmt.Errorf("list events: %w", err)
 	}
 	return events, next, nil
 }
 
+// read reads pages until there is a full one, or time is up.
+func (l list[T]) read(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
+	until := time.Now().Add(searchFor)
+	for {
+		part, next, err := l.page(ctx, s, f)
+		if err != nil {
+			return nil, 0, err
+		}
+		items = append(items, part...)
+		f.Limit -= len(part)
+		if f.Before = next; next == 0 || f.Limit <= 0 || time.Now().After(until) {
+			return items, next, nil
+		}
+	}
+}
+
+// page reads one page, which is short when a window ends.
 func (l list[T]) page(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
 	states := f.States
 	if len(states) == 0 {
@@ -207,11 +228,11 @@ func (l list[T]) where(f Filter, state string) where {
 		w.add("portal = ?", f.Portal)
 	}
 	if !f.Since.IsZero() {
-		w.add("id >= (SELECT min(id) FROM "+l.table+" WHERE "+l.at+" >= ?)", millis(f.Since))
+		w.add("id >= (SELECT min(id) FROM (SELECT id FROM "+l.table+" WHERE "+l.at+" >= ? ORDER BY "+l.at+" LIMIT 1000) AS first)", millis(f.Since))
 		w.add("+"+l.at+" >= ?", millis(f.Since))
 	}
 	if !f.Until.IsZero() {
-		w.add("id <= (SELECT max(id) FROM "+l.table+" WHERE "+l.at+" < ?)", millis(f.Until))
+		w.add("id <= (SELECT max(id) FROM (SELECT id FROM "+l.table+" WHERE "+l.at+" < ? ORDER BY "+l.at+" DESC LIMIT 1000) AS last)", millis(f.Until))
 		w.add("+"+l.at+" < ?", millis(f.Until))
 	}
 	if f.Before > 0 {

@@ -185,8 +185,11 @@ func (h *harness) useEverything() []string {
 	h.must(h.ReleaseMoves(ctx))
 	_, err = h.Transfer(ctx, 1)
 	h.must(err)
-	_, err = h.Counts(ctx)
-	h.must(err)
+	for range 2 {
+		_, err = h.Counts(ctx)
+		h.must(err)
+		h.tallies[0].took, h.tallies[1].took = tallySlow, tallySlow
+	}
 	h.begin(monthFolder, h.time.now(), Budget{})
 	h.must(h.KeepFolder(ctx, monthFolder, "1", "2026-03"))
 	h.folder(monthFolder)

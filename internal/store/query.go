@@ -88,30 +88,24 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	for _, state := range event.States() {
 		c.Transfers[state] = 0
 	}
-	type count struct {
-		state string
-		n     int64
-	}
-	scan := func(rows *sql.Rows) (v count, err error) {
-		err = rows.Scan(&v.state, &v.n)
-		return v, err
-	}
-	events, err := queryAll(ctx, s.read, scan, `SELECT state, count(*) FROM events GROUP BY state`)
+	events, err := s.tallies[0].count(ctx, s, "events", []string{"pending", "failed"}, []string{"ignored"}, "routed")
 	if err != nil {
 		return Counts{}, fmt.Errorf("count events: %w", err)
 	}
-	for _, v := range events {
-		c.Events[event.EventState(v.state)] = v.n
+	for state, n := range events {
+		c.Events[event.EventState(state)] = n
 	}
-	transfers, err := queryAll(ctx, s.read, scan, `SELECT state, count(*) FROM transfers GROUP BY state`)
+	transfers, err := s.tallies[1].count(ctx, s, "transfers", []string{"blocked", "queued", "sending", "failed", "cancelled"}, []string{"skipped"}, "done")
 	if err != nil {
 		return Counts{}, fmt.Errorf("count transfers: %w", err)
 	}
-	for _, v := range transfers {
-		c.Transfers[event.State(v.state)] = v.n
+	for state, n := range transfers {
+		c.Transfers[event.State(state)] = n
 	}
+	// Transfers are queued in the order of their ids, but for those that were queued again.
 	var oldest sql.NullInt64
-	if err := s.read.QueryRowContext(ctx, `SELECT min(queued_at) FROM transfers WHERE state IN ('queued', 'sending')`).Scan(&oldest); err != nil {
+	if err := s.read.QueryRowContext(ctx, `SELECT min(queued_at) FROM (SELECT * FROM (SELECT queued_at FROM transfers WHERE state = 'queued' ORDER BY id LIMIT 1000) AS queued
+		UNION ALL SELECT * FROM (SELECT queued_at FROM transfers WHERE state = 'sending' ORDER BY id LIMIT 1000) AS sending) AS waiting`).Scan(&oldest); err != nil {
 		return Counts{}, fmt.Errorf("find the oldest queued transfer: %w", err)
 	}
 	c.OldestQueued = fromMillis(oldest.Int64)

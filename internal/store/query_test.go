@@ -166,4 +166,17 @@ func TestCounts(t *testing.T) {
 	want.Transfers["queued"], want.Transfers["sending"], want.Transfers["done"] = 2, 1, 1
 	want.OldestQueued = start.Add(time.Second) // it is being sent, and waits all the same
 	check()
+
+	// In a large table not every row is counted again.
+	h.tallies[0].took, h.tallies[1].took = tallySlow, tallySlow
+	check()
+	h.route(h.planned(entry("8")))
+	op, err := h.OpenOperation(h.ctx(), copyLane)
+	h.must(err)
+	h.settle(op, event.Failed)
+	h.settle(h.claim(copyLane), event.Done)
+	want.Events["routed"]++
+	want.Transfers["sending"], want.Transfers["queued"], want.Transfers["failed"], want.Transfers["done"] = 0, 1, 1, 3
+	want.OldestQueued = start.Add(3 * time.Second)
+	check()
 }

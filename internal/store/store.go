@@ -30,6 +30,7 @@ type Store struct {
 	lock  *flock.Flock
 	now   func() time.Time
 
+	tallies    [2]tally     // of events and transfers
 	releasedTo atomic.Int64 // the blocked move that ReleaseMoves looked at last
 }
 

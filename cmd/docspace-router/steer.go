@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// authorOf names who uses a command, for what is kept of it.
+func authorOf(env environment) string {
+	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
+		if user, ok := env.lookup(name); ok && user != "" {
+			return "command " + user
+		}
+	}
+	return "command"
+}
+
+// group is a command that only has other commands.
+func group(env environment, use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Long: long, Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(env.stderr)
+			if err := cmd.Help(); err != nil {
+				return err
+			}
+			return &statusError{code: exitUsage}
+		},
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// asking makes a command ask the running gateway: what goes wrong there is a finding.
+func asking(env environment, cmd *cobra.Command, run func(cmd *cobra.Command, args []string) error) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := fromEnvironment(cmd, env); err != nil {
+			return err
+		}
+		err := run(cmd, args)
+		var status *statusError
+		var bad *usageError
+		switch {
+		case errors.As(err, &status), errors.As(err, &bad):
+			return err
+		}
+		return findings(err)
+	}
+	return cmd
+}
+
+// usageError is about how a command was called.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func misused(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// idArgs are the ids that a command is about.
+func idArgs(what string, args []string) ([]int64, error) {
+	ids := make([]int64, len(args))
+	for i, arg := range args {
+		id, err := strconv.ParseInt(arg, 10, 64)
+		if err != nil || id < 1 {
+			return nil, misused("%q is not the id of %s, which is a number above 0", arg, what)
+		}
+		ids[i] = id
+	}
+	return ids, nil
+}
+
+func oneID(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("name %s by its id", what)
+		}
+		return nil
+	}
+}
+
+// listFlags narrow a list.
+type listFlags struct {
+	states, portal, rule, search string
+	since, until                 moment
+	limit                        int
+}
+
+func (l *listFlags) add(cmd *cobra.Command, states string) {
+	cmd.Flags().StringVar(&l.states, "state", "", "only these `states`, separated by commas: "+states)
+	cmd.Flags().StringVar(&l.portal, "portal", "", "only the portal of this `name`")
+	cmd.Flags().StringVar(&l.rule, "rule", "", "only what the rule of this `name` caused")
+	cmd.Flags().StringVarP(&l.search, "search", "q", "", "only entries with this `text` in their title, in whatever case")
+	cmd.Flags().Var(&l.since, "since", "only what is younger than this `time`, as in 24h or 2026-03-01T00:00:00Z")
+	cmd.Flags().Var(&l.until, "until", "only what is older than this `time`")
+}
+
+func (l *listFlags) addLimit(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&l.limit, "limit", 50, "how many to show at most, the newest")
+}
+
+func (l *listFlags) query() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"state": l.states, "portal": l.portal, "rule": l.rule, "q": l.search, "since": l.since.String(), "until": l.until.String(),
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	return q
+}
+
+// moment is a flag for a time, or for a span of time before now.
+type moment struct{ time.Time }
+
+// String implements pflag.Value.
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.UTC().Format(time.RFC3339)
+}
+
+// Type implements pflag.Value.
+func (m *moment) Type() string { return "time" }
+
+// Set implements pflag.Value.
+func (m *moment) Set(s string) (err error) {
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		m.Time = time.Now().Add(-d)
+		return nil
+	}
+	if m.Time, err = time.Parse(time.RFC3339, s); err != nil {
+		return fmt.Errorf("%q is neither a span such as 24h nor a time such as 2026-03-01T00:00:00Z", s)
+	}
+	return nil
+}
+
+// collect reads pages of a list until it has as many as are wanted. A page of a search may be short
+// or empty although there is more.
+func collect[T any](ctx context.Context, gateway adminFlags, path string, l *listFlags, page func() (into any, items func() ([]T, string))) (all []T, more bool, err error) {
+	if l.limit < 1 {
+		return nil, false, misused("--limit: want at least 1")
+	}
+	q := l.query()
+	for {
+		q.Set("limit", strconv.Itoa(min(l.limit-len(all), 1000)))
+		into, items := page()
+		if err := gateway.get(ctx, path+"?"+q.Encode(), into); err != nil {
+			return nil, false, err
+		}
+		part, next := items()
+		if all = append(all, part...); next == "" || len(all) >= l.limit {
+			return all, next != "", nil
+		}
+		q.Set("cursor", next)
+	}
+}
+
+// table writes rows in columns.
+type table struct {
+	to   io.Writer
+	text *bytes.Buffer
+	w    *tabwriter.Writer
+}
+
+func newTable(w io.Writer, head ...string) table {
+	text := new(bytes.Buffer)
+	t := table{w, text, tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
+	t.row(head...)
+	return t
+}
+
+func (t table) row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
+
+// end writes the table, without the spaces that fill the last columns.
+func (t table) end() error {
+	if err := t.w.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(t.text.String()) {
+		if _, err := fmt.Fprintln(t.to, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// short cuts a text to a width, on one line. What could move the cursor of a terminal is left out.
+func short(s string, width int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:width-1]) + "…"
+}
+
+// clockTime writes a time for people.
+func clockTime(t time.Time) string { return t.Local().Format("01-02 15:04:05") }
+
+func clockTimeOr(t *time.Time, other string) string {
+	if t == nil {
+		return other
+	}
+	return clockTime(*t)
+}
+
+// confirmed asks before many things are changed.
+func confirmed(env environment, yes bool, question string) bool {
+	if yes {
+		fmt.Fprintln(env.stderr, question)
+		return true
+	}
+	fmt.Fprintf(env.stderr, "%s Go on? [y/N] ", question)
+	answer, _ := bufio.NewReader(env.stdin).ReadString('\n')
+	fmt.Fprintln(env.stderr)
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true
+	}
+	return false
+}

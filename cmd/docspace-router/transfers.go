@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"docspace-router/internal/admin"
+	"docspace-router/internal/event"
+)
+
+const transferStates = "blocked, queued, sending, done, skipped, failed, cancelled"
+
+func newTransfers(env environment) *cobra.Command {
+	return group(env, "transfers", "Lists transfers, tells their story, tries them again or cancels them",
+		`transfers shows what the running gateway copies and moves, and steers it, through the
+admin listener.`,
+		newTransfersList(env), newTransfersShow(env), newTransfersRetry(env), newTransfersCancel(env))
+}
+
+func newTransfersList(env environment) *cobra.Command {
+	var gateway adminFlags
+	var list listFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Lists transfers, the newest first",
+		Example: `  docspace-router transfers list --state failed
+  docspace-router transfers list -q contract.pdf --since 24h`,
+		Args: cobra.NoArgs,
+	}
+	gateway.add(cmd)
+	withVariables(cmd)
+	list.add(cmd, transferStates)
+	list.addLimit(cmd)
+	output := addOutput(cmd)
+	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
+		all, more, err := collect(cmd.Context(), gateway, "/api/v1/transfers", &list, func() (any, func() ([]admin.Transfer, string)) {
+			var page struct {
+				Transfers  []admin.Transfer `json:"transfers"`
+				NextCursor string           `json:"next_cursor"`
+			}
+			return &page, func() ([]admin.Transfer, string) { return page.Transfers, page.NextCursor }
+		})
+		if err != nil {
+			return err
+		}
+		if output.value == "json" {
+			return writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
+		}
+		return printTransfers(env, all, more)
+	})
+}
+
+// orEmpty makes a list of no list.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func printTransfers(env environment, all []admin.Transfer, more bool) error {
+	if len(all) == 0 {
+		fmt.Fprintln(env.stderr, "no transfers")
+		return nil
+	}
+	t := newTable(env.stdout, "ID", "CREATED", "STATE", "RULE", "TITLE", "WHY")
+	for _, tr := range all {
+		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), short(tr.Rule, 16), short(tr.Title, 24), short(waitsFor(tr), 24))
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	if more {
+		fmt.Fprintf(env.stderr, "there are more: narrow the list, or raise --limit above %d\n", len(all))
+	}
+	return nil
+}
+
+// waitsFor says why a transfer is in its state.
+func waitsFor(t admin.Transfer) string {
+	if t.HeldBy != "" {
+		return "held: " + t.HeldBy
+	}
+	return t.Reason
+}
+
+func newTransfersShow(env environment) *cobra.Command {
+	var gateway adminFlags
+	cmd := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Tells the whole story of one transfer",
+		Example: `  docspace-router transfers show 42`,
+		Args:    oneID("the transfer"),
+	}
+	gateway.add(cmd)
+	withVariables(cmd)
+	output := addOutput(cmd)
+	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
+		ids, err := idArgs("a transfer", args)
+		if err != nil {
+			return err
+		}
+		var story admin.TransferStory
+		if err := gateway.get(cmd.Context(), fmt.Sprintf("/api/v1/transfers/%d", ids[0]), &story); err != nil {
+			return err
+		}
+		if output.value == "json" {
+			return writeJSON(env.stdout, story)
+		}
+		printStory(env.stdout, story)
+		return nil
+	})
+}
+
+func printStory(w io.Writer, s admin.TransferStory) {
+	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
+	line("transfer %d: %s of %s %s %q to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Destination, s.Rule, s.Portal)
+	state := string(s.State)
+	if why := waitsFor(s.Transfer); why != "" {
+		state += ": " + why
+	}
+	line("  now        %s", state)
+	if s.NextAttemptAt != nil && s.NextAttemptAt.After(time.Now()) {
+		line("  next try   %s", clockTime(*s.NextAttemptAt))
+	}
+	if d := s.Delivery; d != nil {
+		line("%s  event %d, %s, %s", clockTime(d.ReceivedAt), d.ID, d.Trigger, d.State)
+	}
+	line("%s  rule %s made this transfer", clockTime(s.CreatedAt), s.Rule)
+	for _, h := range s.History {
+		text := h.Outcome
+		if h.Operation != 0 {
+			text = fmt.Sprintf("operation %d: %s", h.Operation, text)
+		}
+		if h.Reason != "" {
+			text += ": " + h.Reason
+		}
+		if h.Times > 1 {
+			text += fmt.Sprintf(" (%d times, until %s)", h.Times, clockTime(h.LastAt))
+		}
+		line("%s  %s", clockTime(h.At), text)
+	}
+	if op := s.LastOperation; op != nil && s.State == event.Sending {
+		line("%s  operation %d: %s, with %s", clockTime(op.StartedAt), op.ID, op.State, count(op.Transfers, "transfer"))
+	}
+	if s.EndedAt != nil {
+		text := string(s.State)
+		if s.ResultTitle != "" {
+			text += fmt.Sprintf(", as %q (%s)", s.ResultTitle, s.ResultID)
+		}
+		line("%s  %s", clockTime(*s.EndedAt), text)
+	}
+	if s.ResultLink != "" {
+		line("  result     %s", s.ResultLink)
+	}
+	if s.DestinationLink != "" {
+		line("  folder     %s", s.DestinationLink)
+	}
+}
+
+// printable leaves out what could move the cursor of a terminal.
+func printable(s string) string { return short(s, max(len(s), 1)) }
+
+func newTransfersRetry(env environment) *cobra.Command {
+	var all bool
+	cmd := newMany(env, "retry", &all)
+	cmd.Short = "Queues failed or cancelled transfers again"
+	cmd.Long = `retry queues transfers that failed or were cancelled again, as if they were new. What an
+earlier attempt has done after all is looked for first, so that nothing is done twice.
+
+Name transfers by their ids, or say which ones are meant: --all-failed, or a filter. A
+filter without --state means those that failed. How many there are is said first.`
+	cmd.Example = `  docspace-router transfers retry 42
+  docspace-router transfers retry --all-failed --rule client-contracts`
+	cmd.Flags().BoolVar(&all, "all-failed", false, "every transfer that failed")
+	return cmd
+}
+
+func newTransfersCancel(env environment) *cobra.Command {
+	var all bool
+	cmd := newMany(env, "cancel", &all)
+	cmd.Short = "Ends transfers that are blocked or queued"
+	cmd.Long = `cancel ends transfers that wait. What is being sent can only be awaited.
+
+Name transfers by their ids, or say which ones are meant: --all-waiting, or a filter. How
+many there are is said first.`
+	cmd.Example = `  docspace-router transfers cancel 42 43
+  docspace-router transfers cancel --rule client-contracts --since 1h`
+	cmd.Flags().BoolVar(&all, "all-waiting", false, "every transfer that is blocked or queued")
+	return cmd
+}
+
+// newMany makes a command that acts on the transfers of some ids or of a filter.
+func newMany(env environment, action string, all *bool) *cobra.Command {
+	var gateway adminFlags
+	var list listFlags
+	var yes bool
+	cmd := &cobra.Command{Use: action + " ID… | FILTER"}
+	gateway.add(cmd)
+	withVariables(cmd)
+	list.add(cmd, transferStates)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
+	output := addOutput(cmd)
+	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
+		ids, err := idArgs("a transfer", args)
+		if err != nil {
+			return err
+		}
+		filtered := len(list.query()) > 0
+		switch {
+		case len(ids) > 0 && (filtered || *all):
+			return misused("name transfers by their ids or by a filter, not both")
+		case len(ids) == 0 && !filtered && !*all:
+			return misused("say which transfers: their ids, a filter such as --rule, or all of them with --all-%s", map[string]string{"retry": "failed", "cancel": "waiting"}[action])
+		}
+		scope := admin.ManyScope{IDs: ids, All: *all, Portal: list.portal, Rule: list.rule, Search: list.search}
+		for state := range strings.SplitSeq(list.states, ",") {
+			if state != "" {
+				scope.States = append(scope.States, event.State(strings.TrimSpace(state)))
+			}
+		}
+		if !list.since.IsZero() {
+			scope.Since = &list.since.Time
+		}
+		if !list.until.IsZero() {
+			scope.Until = &list.until.Time
+		}
+		return many(cmd.Context(), env, gateway, action, scope, yes, output.value)
+	})
+}
+
+func many(ctx context.Context, env environment, gateway adminFlags, action string, scope admin.ManyScope, yes bool, output string) error {
+	send := func(s admin.ManyScope) (r admin.ManyResult, err error) {
+		err = gateway.call(ctx, apiCall{
+			method: http.MethodPost, path: "/api/v1/transfers/" + action, body: s, author: authorOf(env), within: time.Hour,
+		}, &r)
+		return r, err
+	}
+	if len(scope.IDs) == 0 {
+		dry := scope
+		dry.DryRun = true
+		counted, err := send(dry)
+		switch {
+		case err != nil:
+			return err
+		case counted.Matched == 0:
+			return errors.New("no such transfers: nothing was done")
+		case !confirmed(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))):
+			return errors.New("nothing was done")
+		}
+	}
+	done, err := send(scope)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		if err := writeJSON(env.stdout, done); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(env.stdout, "%s: %s\n", action, count(done.Acted, "transfer"))
+		for _, r := range done.Refused {
+			fmt.Fprintf(env.stderr, "transfer %d: %s\n", r.ID, r.Reason)
+		}
+	}
+	if len(done.Refused) > 0 {
+		return found()
+	}
+	return nil
+}
