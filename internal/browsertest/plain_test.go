@@ -3,6 +3,7 @@ package browsertest
 import (
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -49,20 +50,34 @@ func TestPagesCanBeReadWithoutScripts(t *testing.T) {
 	o.fill()
 	o.eventually("/transfers?state=done", "Dry dock 2.jpg")
 	o.eventually("/transfers?state=failed", "Tender offer.pdf")
+	transfer, event := o.link("/transfers?state=failed", "Tender offer.pdf"), o.link("/events", "Tender offer.pdf")
+	id := strings.TrimPrefix(event, "/events/")
 	for path, part := range map[string]string{
-		"/":                     "Tender offer.pdf",
-		"/transfers":            "bramley-documents",
-		"/transfers?state=done": "Payroll March.xlsx",
-		"/transfers/1":          "Delivery accepted",
-		"/events":               "setup.exe",
-		"/events/1":             "Annual report 2025.pdf",
-		"/events/1?why=1":       "1 rule matches",
-		"/rules":                "Signed contracts leave the shared room",
-		"/playground?event=1":   "Annual report 2025.pdf",
-		"/rules-file":           "No earlier version is known",
+		"/":                       "Tender offer.pdf",
+		"/transfers":              "bramley-documents",
+		"/transfers?state=done":   "Payroll March.xlsx",
+		"/transfers?q=payroll":    "Payroll March.xlsx",
+		transfer:                  "The storage quota is exceeded",
+		"/events":                 "setup.exe",
+		event:                     "fileEntryType",
+		event + "?why=1":          "1 rule matches",
+		"/rules":                  "Signed contracts leave the shared room",
+		"/playground?event=" + id: "1 rule matches",
+		"/rules-file":             "No earlier version is known",
 	} {
 		if text := o.page(path); !strings.Contains(text, part) {
 			t.Errorf("GET %s lacks %q:\n%s", path, part, text)
 		}
 	}
+}
+
+// link is where the entry of a list with a text leads.
+func (o *office) link(path, text string) string {
+	o.t.Helper()
+	page := o.page(path)
+	found := regexp.MustCompile(`href="([^"]+)">` + regexp.QuoteMeta(text) + `<`).FindStringSubmatch(page)
+	if found == nil {
+		o.t.Fatalf("GET %s: no link %q:\n%s", path, text, page)
+	}
+	return found[1]
 }

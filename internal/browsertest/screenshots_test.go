@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -15,7 +16,7 @@ import (
 )
 
 // fill makes a morning's work for the pages to show.
-func (o *office) fill() (failed portalsim.ID) {
+func (o *office) fill() (mend func()) {
 	o.t.Helper()
 	for _, title := range []string{
 		"Annual report 2025.pdf", "Invoice 2026-0117.pdf", "Payroll March.xlsx", "Lease agreement signed.pdf",
@@ -29,14 +30,16 @@ func (o *office) fill() (failed portalsim.ID) {
 	return o.fail("Tender offer.pdf")
 }
 
-// fail uploads a file that cannot be copied, because the gateway's account has lost its role in
-// the destination.
-func (o *office) fail(title string) portalsim.ID {
+// fail uploads a file that cannot be copied, because the portal refuses to take more. Mend takes the
+// cause away.
+func (o *office) fail(title string) (mend func()) {
 	o.t.Helper()
 	o.eventually("/transfers?state=done", "Bank statement February.pdf")
-	o.portal.SetMember(o.bramleyInside, o.robot, portalsim.NoAccess)
-	id := o.portal.Upload(o.bramley, title, 80_000, o.client)
-	return id
+	mend = o.portal.Inject(portalsim.Fault{
+		Kind: portalsim.Refuse, Path: "files/fileops/copy", Status: 400, Message: "The storage quota is exceeded", Type: "System.ArgumentException",
+	})
+	o.portal.Upload(o.bramley, title, 80_000, o.client)
+	return mend
 }
 
 func TestScreenshots(t *testing.T) {
@@ -46,15 +49,23 @@ func TestScreenshots(t *testing.T) {
 	o := open(t)
 	o.fill()
 	ctx := browser(t)
-	do(t, ctx, "wait for the work", chromedp.Navigate(o.url+"/transfers?state=failed"), seen("main", "Tender offer"))
+	o.eventually("/transfers?state=failed", "Tender offer.pdf")
+	transfer, event := o.link("/transfers?state=failed", "Tender offer.pdf"), o.link("/events", "Tender offer.pdf")
+	o.page("/rules") // which has the rooms' names looked up
+	o.write(strings.Replace(o.ruleText(""), "file.size < 50 * MB", "file.size < 80 * MB", 1))
+	o.eventually("/rules-file", "80 * MB")
+	o.eventually("/rules", "Photo archive")
 	for _, scheme := range []string{"light", "dark"} {
 		for _, size := range []struct {
 			suffix        string
 			width, height int64
 		}{{"", 1280, 800}, {"-phone", 390, 844}} {
+			if size.suffix != "" && scheme == "dark" {
+				continue
+			}
 			for _, page := range []struct{ name, path string }{
-				{"overview", "/"}, {"transfers", "/transfers"}, {"transfer", "/transfers/1"}, {"events", "/events"},
-				{"event", "/events/1"}, {"rules", "/rules"}, {"playground", "/playground?event=1&rule=bramley-documents"}, {"rules-file", "/rules-file"},
+				{"overview", "/"}, {"transfers", "/transfers"}, {"transfer", transfer}, {"events", "/events"},
+				{"event", event + "?why=1"}, {"rules", "/rules"}, {"playground", "/playground?rule=bramley-documents&event=" + strings.TrimPrefix(event, "/events/")}, {"rules-file", "/rules-file"},
 			} {
 				o.shoot(ctx, page.path, filepath.Join(*screenshots, fmt.Sprintf("%s-%s%s.png", page.name, scheme, size.suffix)), scheme, size.width, size.height)
 			}
