@@ -16,13 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
-// Options configures the admin listener. All but Token and Version are required.
+// Options configures the admin listener. All but UI, Token and Version are required.
 type Options struct {
 	Store  *store.Store
 	Reload func(ctx context.Context) error // loads the rules file; the error names every problem
@@ -43,6 +44,7 @@ type Options struct {
 	CatchUp   CatchUpOptions // optional
 	Backfill  Backfills      // nil: backfills cannot be asked for
 	Gatherer  prometheus.Gatherer
+	UI        *ui.UI // the pages; nil: none
 	Token     string // a bearer token every request must carry; empty: none
 	Version   string
 }
@@ -87,6 +89,9 @@ func New(o Options) (http.Handler, error) {
 	a.registerStories(routes)
 	a.registerActions(routes)
 	a.registerBackfills(routes)
+	if o.UI != nil {
+		o.UI.Register(r)
+	}
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
@@ -99,14 +104,22 @@ func programName(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte(os.Args[0]))
 }
 
-// authorized asks for the bearer token where there is one.
+// authorized asks for the bearer token where there is one, or for pages the session of somebody who
+// has signed in with it.
 func (a api) authorized(next http.Handler) http.Handler {
 	if a.Token == "" {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.UI != nil && a.UI.Opens(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare([]byte(token), []byte(a.Token)) != 1 {
+			if a.UI != nil && a.UI.AskToSignIn(w, r) {
+				return
+			}
 			w.Header().Set("WWW-Authenticate", `Bearer realm="docspace-router"`)
 			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
 			return

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/backfill"
 	"docspace-router/internal/catchup"
 	"docspace-router/internal/config"
@@ -43,6 +44,7 @@ type App struct {
 	catchUp    *catchup.Catcher
 	watch      *webhook.Watch
 	backfills  *backfill.Service
+	ui         *ui.UI
 	public     *http.Server
 	admin      *http.Server
 	publicAt   net.Listener
@@ -170,6 +172,9 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if a.ui, err = a.newUI(actions); err != nil {
+		return err
+	}
 	adminHandler, err := admin.New(admin.Options{
 		Store:     a.store,
 		Reload:    func(ctx context.Context) error { return a.live.Reload(ctx, "admin API") },
@@ -182,6 +187,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		PortalURL: a.portalURL,
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Backfill:  a.backfills,
+		UI:        a.ui,
 		Gatherer:  a.registry,
 		Token:     a.o.AdminToken,
 		Version:   a.o.Version,
@@ -274,6 +280,7 @@ func (a *App) Run(ctx context.Context) error {
 	start("ingest", func() error { return a.ingest.Run(commits) })
 	start("rules", func() error { return a.live.Run(upkeep) })
 	start("routing", func() error { return a.routing.Run(upkeep) })
+	start("names", func() error { return a.ui.Run(upkeep) })
 	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })

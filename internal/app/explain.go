@@ -17,6 +17,11 @@ import (
 // remembers nothing: people ask it after they have changed something.
 func (a *App) explain(ctx context.Context, portal string, ev event.Event) (explain.Explanation, error) {
 	v := a.current.Load()
+	return a.explainBy(ctx, v, v.config.Rules, routing.NewLocator(time.Minute, nil), portal, ev)
+}
+
+// explainBy explains by a table that need not be the version's own.
+func (a *App) explainBy(ctx context.Context, v *version, table *rules.Table, locator *routing.Locator, portal string, ev event.Event) (explain.Explanation, error) {
 	if portal == "" {
 		if len(v.config.Portals) != 1 {
 			return explain.Explanation{}, fmt.Errorf("%w: there are several, say which one sent it", admin.ErrUnknownPortal)
@@ -27,10 +32,12 @@ func (a *App) explain(ctx context.Context, portal string, ev event.Event) (expla
 		return explain.Explanation{}, fmt.Errorf("%w: %s is not in the rules file", admin.ErrUnknownPortal, portal)
 	}
 	facts := rules.Facts{Portal: portal, Event: ev, Now: time.Now()}
-	err := routing.NewLocator(time.Minute, nil).Complete(ctx, v.snapshot(), &facts)
+	snapshot := v.snapshot()
+	snapshot.Rules = table
+	err := locator.Complete(ctx, snapshot, &facts)
 	own := errors.Is(err, routing.ErrOwnEvent)
 	if err != nil && !own {
 		return explain.Explanation{}, fmt.Errorf("ask portal %s: %w", portal, err)
 	}
-	return explain.New(v.config.Rules, facts, true, own), nil
+	return explain.New(table, facts, true, own), nil
 }

@@ -176,10 +176,10 @@ func (l lastGood) Load(ctx context.Context) ([]config.File, error) {
 	return out, nil
 }
 
-func (l lastGood) Save(ctx context.Context, files []config.File) error {
+func (l lastGood) Save(ctx context.Context, cause string, files []config.File) error {
 	out := make([]store.RuleFile, 0, len(files))
 	for _, f := range files {
 		out = append(out, store.RuleFile{Name: f.Name, Hash: f.Hash, Text: f.Text})
 	}
-	return l.store.SaveRuleFiles(ctx, slices.Clip(out))
+	return l.store.SaveRules(ctx, config.Hash(files), cause, slices.Clip(out))
 }

@@ -91,9 +91,12 @@ func (c *Config) Portal(name string) (Portal, bool) {
 }
 
 // Hash identifies the text of the rules files, as hex. Secrets do not enter it.
-func (c *Config) Hash() string {
+func (c *Config) Hash() string { return Hash(c.Files) }
+
+// Hash identifies the text of rules files as Config.Hash does.
+func Hash(files []File) string {
 	h := sha256.New()
-	for _, f := range c.Files {
+	for _, f := range files {
 		fmt.Fprintf(h, "%s %s\n", f.Hash, f.Name)
 	}
 	return hex.EncodeToString(h.Sum(nil))

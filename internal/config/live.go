@@ -17,7 +17,8 @@ import (
 // rules file still routes.
 type LastGood interface {
 	Load(ctx context.Context) ([]File, error) // no files and no error: nothing is kept
-	Save(ctx context.Context, files []File) error
+	// Save keeps the files of the version in use. Cause is what made the program load it.
+	Save(ctx context.Context, cause string, files []File) error
 }
 
 // LiveOptions are the options of a Live.
@@ -262,7 +263,7 @@ func (l *Live) save(ctx context.Context) {
 	if l.o.LastGood == nil {
 		return
 	}
-	err := l.o.LastGood.Save(ctx, l.Current().Files)
+	err := l.o.LastGood.Save(ctx, l.Status().Cause, l.Current().Files)
 	if err != nil && !l.unsaved {
 		l.logger.Warn("last good configuration not saved", "err", err)
 	}

@@ -32,7 +32,7 @@ func (k *kept) Load(context.Context) ([]File, error) {
 	return k.files, k.err
 }
 
-func (k *kept) Save(_ context.Context, files []File) error {
+func (k *kept) Save(_ context.Context, _ string, files []File) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.saves++

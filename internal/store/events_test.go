@@ -342,7 +342,7 @@ func TestRuleFiles(t *testing.T) {
 	if files, err := h.RuleFiles(h.ctx()); err != nil || len(files) > 0 {
 		t.Errorf("at first: %v, %v", files, err)
 	}
-	h.must(h.SaveRuleFiles(h.ctx(), []RuleFile{{Name: "b.yaml", Hash: "2", Text: []byte("b\x00")}, {Name: "a.yaml", Hash: "1", Text: []byte("a")}}))
+	h.must(h.SaveRules(h.ctx(), "1", "start", []RuleFile{{Name: "b.yaml", Hash: "2", Text: []byte("b\x00")}, {Name: "a.yaml", Hash: "1", Text: []byte("a")}}))
 	files, err := h.RuleFiles(h.ctx())
 	h.must(err)
 	want := []RuleFile{{Name: "a.yaml", Hash: "1", Text: []byte("a"), LoadedAt: start}, {Name: "b.yaml", Hash: "2", Text: []byte("b\x00"), LoadedAt: start}}
@@ -350,7 +350,7 @@ func TestRuleFiles(t *testing.T) {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	// Two of one name fail, and the version before stays.
-	if err := h.SaveRuleFiles(h.ctx(), []RuleFile{{Name: "c", Text: []byte{}}, {Name: "c", Text: []byte{}}}); err == nil || !strings.HasPrefix(err.Error(), "store rules files: ") {
+	if err := h.SaveRules(h.ctx(), "2", "start", []RuleFile{{Name: "c", Text: []byte{}}, {Name: "c", Text: []byte{}}}); err == nil || !strings.HasPrefix(err.Error(), "store rules files: ") {
 		t.Errorf("error %v", err)
 	}
 	h.time.advance(time.Second)
@@ -358,7 +358,7 @@ func TestRuleFiles(t *testing.T) {
 	if files, err = h.RuleFiles(h.ctx()); err != nil || !cmp.Equal(want, files) {
 		t.Errorf("after a failed save: %v, %v", files, err)
 	}
-	h.must(h.SaveRuleFiles(h.ctx(), []RuleFile{{Name: "a.yaml", Hash: "3", Text: []byte("c")}}))
+	h.must(h.SaveRules(h.ctx(), "3", "start", []RuleFile{{Name: "a.yaml", Hash: "3", Text: []byte("c")}}))
 	files, err = h.RuleFiles(h.ctx())
 	h.must(err)
 	if diff := cmp.Diff([]RuleFile{{Name: "a.yaml", Hash: "3", Text: []byte("c"), LoadedAt: start.Add(time.Second)}}, files); diff != "" {

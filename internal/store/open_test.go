@@ -109,7 +109,7 @@ func TestANewDatabaseIsItsOwnersAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = s.Close() }()
-		if err := s.SaveRuleFiles(t.Context(), []RuleFile{{Name: "rules.yaml", Hash: "abc", Text: []byte("secret")}}); err != nil {
+		if err := s.SaveRules(t.Context(), "h", "start", []RuleFile{{Name: "rules.yaml", Hash: "abc", Text: []byte("secret")}}); err != nil {
 			t.Fatal(err)
 		}
 		found := map[string]os.FileMode{}

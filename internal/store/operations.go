@@ -323,9 +323,12 @@ type RuleFile struct {
 	LoadedAt time.Time
 }
 
-// SaveRuleFiles replaces the last good version of the rules.
-func (s *Store) SaveRuleFiles(ctx context.Context, files []RuleFile) error {
+// SaveRules replaces the last good version of the rules and notes it among the versions.
+func (s *Store) SaveRules(ctx context.Context, hash, cause string, files []RuleFile) error {
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
+		if err := saveVersion(ctx, tx, RuleVersion{Hash: hash, Cause: cause, LoadedAt: s.now(), Files: files}); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM rule_files`); err != nil {
 			return err
 		}

@@ -84,6 +84,7 @@ CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id);
 CREATE INDEX transfers_rule_event ON transfers (rule, event_id);
 CREATE INDEX transfers_created ON transfers (created_at);
+CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 -- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
@@ -171,6 +172,16 @@ CREATE TABLE webhook_logs (
     PRIMARY KEY (portal, webhook_id)
 );
 
+-- The versions of the rules that were in use, so that people see what a load changed. Files is a
+-- list in JSON of names and texts, secrets that stand in them included.
+CREATE TABLE rule_versions (
+    id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash      TEXT   NOT NULL,
+    cause     TEXT   NOT NULL,
+    loaded_at BIGINT NOT NULL,
+    files     BYTEA  NOT NULL
+);
+
 -- What became of a transfer's attempts, and what people did with it, oldest first. A success is
 -- told by the transfer itself. What repeats is counted.
 CREATE TABLE attempts (
@@ -247,6 +258,7 @@ DROP TABLE pauses;
 DROP TABLE rule_hits;
 DROP TABLE attempts;
 DROP TABLE webhook_logs;
+DROP TABLE rule_versions;
 DROP TABLE rule_files;
 DROP TABLE path_folders;
 DROP TABLE portal_budgets;

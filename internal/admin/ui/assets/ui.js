@@ -1,0 +1,62 @@
+// What the pages need beyond htmx. Without it they can be read, and every form works.
+(() => {
+  'use strict';
+
+  // The mark beside the title tells whether the page follows what happens.
+  const mark = (on) => {
+    for (const el of document.querySelectorAll('.live')) el.hidden = !on;
+  };
+  document.addEventListener('htmx:sseOpen', () => mark(true));
+  document.addEventListener('htmx:sseError', () => mark(false));
+  document.addEventListener('htmx:sseClose', () => mark(false));
+
+  // A part of a page that somebody is using stays as it is: it would lose what they chose or wrote.
+  const inUse = (live) =>
+    live.querySelector('input[type=checkbox]:checked, details[open]') !== null ||
+    (live.contains(document.activeElement) && document.activeElement.matches('input, select, textarea'));
+  document.addEventListener('htmx:beforeRequest', (e) => {
+    if (e.target.id === 'live' && inUse(e.target)) e.preventDefault();
+  });
+
+  // The event streams of pages that are not looked at are not needed.
+  document.addEventListener('htmx:configRequest', (e) => {
+    if (e.target.id === 'live' && document.hidden) e.preventDefault();
+  });
+  document.addEventListener('visibilitychange', () => {
+    const live = document.getElementById('live');
+    if (!document.hidden && live && window.htmx) window.htmx.trigger(live, 'sse:change');
+  });
+
+  // An error page takes the place of what was asked for, rather than nothing.
+  document.addEventListener('htmx:beforeSwap', (e) => {
+    if (e.detail.xhr.status === 422) e.detail.shouldSwap = true;
+  });
+
+  // The box at the head of a list chooses every row.
+  document.addEventListener('change', (e) => {
+    if (e.target.matches('[data-all]')) {
+      for (const box of document.querySelectorAll('input[name=id]')) box.checked = e.target.checked;
+    }
+  });
+
+  // Buttons that fill a form in anew leave htmx aside; choosing presses them.
+  document.addEventListener('change', (e) => {
+    const button = e.target.parentElement && e.target.parentElement.querySelector('button[data-plain]');
+    if (button && e.target.matches('select')) {
+      e.stopPropagation();
+      button.form.removeAttribute('hx-post');
+      button.click();
+    }
+  }, true);
+
+  const start = () => {
+    for (const button of document.querySelectorAll('button[data-plain]')) button.hidden = true;
+    for (const el of document.querySelectorAll('[data-script]')) el.hidden = false;
+    for (const el of document.querySelectorAll('[hx-trigger=load] .busy')) el.hidden = false;
+    if (location.hash) {
+      const at = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      if (at) at.scrollIntoView();
+    }
+  };
+  document.addEventListener('DOMContentLoaded', start);
+})();

@@ -1,0 +1,96 @@
+package browsertest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"docspace-router/internal/portalsim"
+)
+
+// fill makes a morning's work for the pages to show.
+func (o *office) fill() (mend func()) {
+	o.t.Helper()
+	for _, title := range []string{
+		"Annual report 2025.pdf", "Invoice 2026-0117.pdf", "Payroll March.xlsx", "Lease agreement signed.pdf",
+		"Meeting notes 12 March.docx", "Old backup.zip", "Bank statement February.pdf",
+	} {
+		o.portal.Upload(o.bramley, title, 48_000, o.client)
+	}
+	for _, title := range []string{"Hull section 14.dwg", "Hull section 15.dwg", "Crane inspection.pdf", "Dry dock 1.jpg", "Dry dock 2.jpg", "setup.exe"} {
+		o.portal.Upload(o.halden, title, 2_400_000, o.client)
+	}
+	return o.fail("Tender offer.pdf")
+}
+
+// fail uploads a file that cannot be copied, because the portal refuses to take more. Mend takes the
+// cause away.
+func (o *office) fail(title string) (mend func()) {
+	o.t.Helper()
+	o.eventually("/transfers?state=done", "Bank statement February.pdf")
+	mend = o.portal.Inject(portalsim.Fault{
+		Kind: portalsim.Refuse, Path: "files/fileops/copy", Status: 400, Message: "The storage quota is exceeded", Type: "System.ArgumentException",
+	})
+	o.portal.Upload(o.bramley, title, 80_000, o.client)
+	return mend
+}
+
+func TestScreenshots(t *testing.T) {
+	if *screenshots == "" {
+		t.Skip("no screenshots were asked for")
+	}
+	o := open(t)
+	o.fill()
+	ctx := browser(t)
+	o.eventually("/transfers?state=failed", "Tender offer.pdf")
+	transfer, event := o.link("/transfers?state=failed", "Tender offer.pdf"), o.link("/events", "Tender offer.pdf")
+	o.page("/rules") // which has the rooms' names looked up
+	o.write(strings.Replace(o.ruleText(""), "file.size < 50 * MB", "file.size < 80 * MB", 1))
+	o.eventually("/rules-file", "80 * MB")
+	o.eventually("/rules", "Photo archive")
+	for _, scheme := range []string{"light", "dark"} {
+		for _, size := range []struct {
+			suffix        string
+			width, height int64
+		}{{"", 1280, 800}, {"-phone", 390, 844}} {
+			if size.suffix != "" && scheme == "dark" {
+				continue
+			}
+			for _, page := range []struct{ name, path string }{
+				{"overview", "/"}, {"transfers", "/transfers"}, {"transfer", transfer}, {"events", "/events"},
+				{"event", event + "?why=1"}, {"rules", "/rules"}, {"playground", "/playground?rule=bramley-documents&event=" + strings.TrimPrefix(event, "/events/")}, {"rules-file", "/rules-file"},
+			} {
+				o.shoot(ctx, page.path, filepath.Join(*screenshots, fmt.Sprintf("%s-%s%s.png", page.name, scheme, size.suffix)), scheme, size.width, size.height)
+			}
+		}
+	}
+}
+
+func (o *office) shoot(ctx context.Context, path, file, scheme string, width, height int64) {
+	o.t.Helper()
+	do(o.t, ctx, "picture of "+path,
+		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			return err
+		}),
+		chromedp.EmulateViewport(width, height),
+		chromedp.Navigate(o.url+path),
+		chromedp.WaitVisible("main"),
+		holds(`!document.querySelector('.htmx-request')`))
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, picture, 0o644); err != nil {
+		o.t.Fatal(err)
+	}
+}
