@@ -24,7 +24,7 @@ var (
 )
 
 // patience is how long a test waits for what must happen. It is no measure of speed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const secret = "Browser-Secret-2026"
 
@@ -203,11 +203,21 @@ func do(t *testing.T, ctx context.Context, what string, steps ...step) {
 	}
 }
 
-// holds waits until an expression of the page is true.
+// holds waits until an expression of the page is true, also over a change of page.
 func holds(expression string) step {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(50*time.Millisecond)))
-		return err
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("not so: %s: %w", expression, ctx.Err())
+			case <-tick.C:
+			}
+		}
 	})
 }
 
