@@ -39,6 +39,14 @@ postgres: ## run the tests that need a database on PostgreSQL
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/pgtest ./internal/chaos
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/app ./internal/store -args -postgres
 
+# Prometheus itself says whether the alerts are well formed and fire when they should, and has data
+# for each query of the dashboard after scraping a gateway. Debian's package prometheus has both programs.
+.PHONY: alerts
+alerts: ## check the alerts and the dashboard with Prometheus
+	promtool check rules deploy/prometheus/alerts.yaml
+	promtool test rules deploy/prometheus/alerts_test.yaml
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./deploy -run 'Prometheus|Alert|Dashboard' -args -prometheus
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...

@@ -74,6 +74,7 @@ func TestEveryFileIsKnown(t *testing.T) {
 	}
 	want := []string{
 		"deploy_test.go",
+		"grafana/dashboard.json",
 		"kubernetes/README.md",
 		"kubernetes/deployment.yaml",
 		"kubernetes/ingress.example.yaml",
@@ -82,6 +83,9 @@ func TestEveryFileIsKnown(t *testing.T) {
 		"kubernetes/rules.yaml",
 		"kubernetes/secret.example.yaml",
 		"kubernetes/service.yaml",
+		"prometheus/alerts.yaml",
+		"prometheus/alerts_test.yaml",
+		"prometheus_test.go",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("a file under deploy is not covered by this test (-want +got):\n%s", diff)

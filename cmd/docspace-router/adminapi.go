@@ -47,27 +47,44 @@ type apiCall struct {
 
 // call sends a request to the admin API and reads the answer into a value.
 func (a adminFlags) call(ctx context.Context, c apiCall, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.within, time.Minute))
+	defer cancel()
+	body, err := a.open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	raw, err := io.ReadAll(io.LimitReader(body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("ask the gateway at %s: %w", a.address, err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("the answer of %s is not the admin API's: %w", a.address, err)
+	}
+	return nil
+}
+
+// open sends a request to the admin API and returns the body of an answer that is a success.
+func (a adminFlags) open(ctx context.Context, c apiCall) (io.ReadCloser, error) {
 	address := a.address
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
+		return nil, unreadable(fmt.Errorf("--admin: %q is not an address such as http://127.0.0.1:3001", a.address))
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.within, time.Minute))
-	defer cancel()
 	var body io.Reader
 	if c.body != nil {
 		raw, err := json.Marshal(c.body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(raw)
 	}
 	req, err := http.NewRequestWithContext(ctx, c.method, strings.TrimSuffix(address, "/")+c.path, body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if c.body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -80,20 +97,17 @@ func (a adminFlags) call(ctx context.Context, c apiCall, into any) error {
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+		return nil, fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("ask the gateway at %s: %w", address, err)
+		return nil, fmt.Errorf("ask the gateway at %s: %w", address, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return refusal(resp.StatusCode, raw)
-	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("the answer of %s is not the admin API's: %w", address, err)
-	}
-	return nil
+	return nil, refusal(resp.StatusCode, raw)
 }
 
 // refusal makes an error of an answer, in the API's own words where it has some.

@@ -70,15 +70,24 @@ type rulesFlags struct {
 	allowUnsigned bool
 	// withoutSecrets is for commands that only look at the rules.
 	withoutSecrets bool
+	// locations is for commands that say where in the file something is that a portal refuses.
+	locations bool
 }
 
 func (r *rulesFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+	r.addFile(cmd)
 	cmd.Flags().BoolVar(&r.allowUnsigned, "allow-unsigned", false, "accept portals without webhook secrets, whose deliveries anybody could forge")
 }
 
+// addFile is for commands that do not care how deliveries are signed.
+func (r *rulesFlags) addFile(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+}
+
 func (r *rulesFlags) options(env environment) config.Options {
-	return config.Options{Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets}
+	return config.Options{
+		Path: r.path, LookupEnv: env.lookup, AllowUnsigned: r.allowUnsigned, WithoutSecrets: r.withoutSecrets, Locations: r.locations,
+	}
 }
 
 // choice is a flag that takes one of a few words.
@@ -139,4 +148,63 @@ func (p *period) Set(s string) error {
 	}
 	*p = period(d)
 	return nil
+}
+
+// periodOrOff is a flag that takes a time span, or "off" for none.
+type periodOrOff time.Duration
+
+// String implements pflag.Value.
+func (p *periodOrOff) String() string {
+	if *p == 0 {
+		return "off"
+	}
+	return (*period)(p).String()
+}
+
+// Type implements pflag.Value.
+func (p *periodOrOff) Type() string { return "duration|off" }
+
+// Set implements pflag.Value.
+func (p *periodOrOff) Set(s string) error {
+	if s == "off" {
+		*p = 0
+		return nil
+	}
+	if err := (*period)(p).Set(s); err != nil {
+		return fmt.Errorf("%w, or off", err)
+	}
+	return nil
+}
+
+// moment is a flag that takes a time, or how long ago it was.
+type moment struct{ time.Time }
+
+// String implements pflag.Value.
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
+
+// Type implements pflag.Value.
+func (m *moment) Type() string { return "time|duration" }
+
+// Set implements pflag.Value.
+func (m *moment) Set(s string) error {
+	var ago period
+	if ago.Set(s) == nil {
+		m.Time = time.Now().Add(-time.Duration(ago))
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			if t.After(time.Now()) {
+				return fmt.Errorf("%s lies in the future", s)
+			}
+			m.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is neither a time such as 2026-03-02T08:00:00Z or 2026-03-02 nor a span such as 6h", s)
 }

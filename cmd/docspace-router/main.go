@@ -144,8 +144,12 @@ Exit status: 0 fine, 1 findings or failure, 2 wrong usage or unreadable input.`,
 		"{{if .Runnable}}", "{{if and .Runnable .HasParent}}",
 		"Flags.FlagUsages ", "Flags.FlagUsagesWrapped 96 ",
 	).Replace(root.UsageTemplate()))
-	root.AddCommand(newServe(env), newCheck(env), newExplain(env), newTest(env), newSchema(env), newDemo(env), newVersion(env))
-	root.AddCommand(newEvents(env), newTransfers(env), newPause(env), newResume(env))
+	root.AddCommand(
+		newServe(env), newCheck(env), newRooms(env), newExplain(env), newTest(env),
+		newWebhook(env), newCatchUp(env), newBackfill(env),
+		newEvents(env), newTransfers(env), newPause(env), newResume(env),
+		newSchema(env), newDemo(env), newVersion(env),
+	)
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Describes a command and its flags",

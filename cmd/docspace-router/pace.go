@@ -30,6 +30,9 @@ func (p paceFlag) Set(s string) error {
 		RetryFirst  period `json:"retry_first"`
 		Sweep       period `json:"sweep"`
 		DeadAfter   period `json:"dead_after"`
+		CatchUp     period `json:"catch_up"`
+		Fresh       period `json:"fresh"`
+		Watch       period `json:"watch"`
 	}
 	d := json.NewDecoder(bytes.NewReader([]byte(s)))
 	d.DisallowUnknownFields()
@@ -39,7 +42,8 @@ func (p paceFlag) Set(s string) error {
 	*p.pace = app.Pace{
 		Reload: time.Duration(in.Reload), PortalPause: time.Duration(in.PortalPause), Poll: time.Duration(in.Poll),
 		SettleAfter: time.Duration(in.SettleAfter), RetryFirst: time.Duration(in.RetryFirst), Sweep: time.Duration(in.Sweep),
-		DeadAfter: time.Duration(in.DeadAfter),
+		DeadAfter: time.Duration(in.DeadAfter), CatchUp: time.Duration(in.CatchUp), Fresh: time.Duration(in.Fresh),
+		Watch: time.Duration(in.Watch),
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ func newServe(env environment) *cobra.Command {
 	var rules rulesFlags
 	level, format := oneOf("info", "debug", "info", "warn", "error"), oneOf("text", "text", "json")
 	retention := period(30 * 24 * time.Hour)
-	o := app.Options{LookupEnv: env.lookup, Version: buildVersion()}
+	catchUp := periodOrOff(3 * 24 * time.Hour)
+	o := app.Options{LookupEnv: env.lookup, Version: buildVersion(), WatchWebhooks: true}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Runs the gateway",
@@ -33,7 +34,9 @@ DOCSPACE_WEBHOOK_SECRET describe the one there is.
 SIGTERM and SIGINT stop it after running calls have ended; a second one stops it at
 once. Nothing that was accepted is lost either way.
 
-The variable in brackets stands in for a flag that is not given.
+The variable in brackets stands in for a flag that is not given. Traces are sent where
+OTEL_EXPORTER_OTLP_ENDPOINT says, as OTLP over HTTP; the other OTEL_… variables of
+OpenTelemetry hold as well. Without them there are no traces.
 
 Exit status: 0 stopped as asked, 1 it could not start or go on, 2 wrong usage or a
 rules file that cannot be read.`,
@@ -45,12 +48,18 @@ rules file that cannot be read.`,
 				return err
 			}
 			o.Rules, o.AllowUnsigned = rules.path, rules.allowUnsigned
-			o.Retention = time.Duration(retention)
+			o.Retention, o.CatchUpWindow = time.Duration(retention), time.Duration(catchUp)
 			o.Logger = newLogger(env.stderr, level.value, format.value)
 			if problems := o.Check(); len(problems) > 0 {
 				return unreadable(byFlag(cmd, env, problems))
 			}
-			err := serve(cmd.Context(), o)
+			tracing, flush, err := newTracing(cmd.Context(), env, o.Logger)
+			if err != nil {
+				return err
+			}
+			defer flush()
+			o.Tracing = tracing
+			err = serve(cmd.Context(), o)
 			var problems app.OptionErrors
 			if errors.As(err, &problems) {
 				err = findings(byFlag(cmd, env, problems))
@@ -67,6 +76,9 @@ rules file that cannot be read.`,
 	f.StringVar(&o.AdminToken, "admin-token", "", "bearer `token` of the admin listener; required when it is not on loopback; the variable keeps it out of the process list")
 	f.StringVar(&o.Database, "database", "sqlite://docspace-router.db", "the database `URL`: sqlite://FILE, whose file is made when it is missing, its folder not; or postgres://USER:PASSWORD@HOST/NAME, better in the variable, which keeps the password out of the process list")
 	f.Var(&retention, "retention", "how long decided events and ended transfers are kept")
+	f.StringVar(&o.PublicURL, "public-url", "", "the `URL` under which portals reach the webhook endpoint, without /webhook, such as https://router.example.com; by it the gateway knows its own webhook")
+	f.BoolVar(&o.ManageWebhook, "manage-webhook", false, "keep the gateway's webhook on each portal as the rules need it: create, enable, point and subscribe it; without, what is wrong is only reported")
+	f.Var(&catchUp, "catch-up-window", "how far back the portals' webhook logs are read for deliveries that were missed; or off")
 	f.Var(&level, "log-level", "what is logged")
 	f.Var(&format, "log-format", "how it is logged, on standard error")
 	f.SortFlags = false
@@ -116,7 +128,7 @@ func serve(ctx context.Context, o app.Options) error {
 // optionFlags are the flags that options of the gateway come from.
 var optionFlags = map[string]string{
 	"Rules": "rules", "Listen": "listen", "TLSCert": "tls-cert", "TLSKey": "tls-key",
-	"AdminListen": "admin-listen", "Database": "database",
+	"AdminListen": "admin-listen", "Database": "database", "PublicURL": "public-url", "ManageWebhook": "manage-webhook",
 }
 
 // byFlag names what will not do as it was written: by the flag or its variable.

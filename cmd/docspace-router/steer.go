@@ -122,32 +122,6 @@ func (l *listFlags) query() url.Values {
 	return q
 }
 
-// moment is a flag for a time, or for a span of time before now.
-type moment struct{ time.Time }
-
-// String implements pflag.Value.
-func (m *moment) String() string {
-	if m.IsZero() {
-		return ""
-	}
-	return m.UTC().Format(time.RFC3339)
-}
-
-// Type implements pflag.Value.
-func (m *moment) Type() string { return "time" }
-
-// Set implements pflag.Value.
-func (m *moment) Set(s string) (err error) {
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
-		m.Time = time.Now().Add(-d)
-		return nil
-	}
-	if m.Time, err = time.Parse(time.RFC3339, s); err != nil {
-		return fmt.Errorf("%q is neither a span such as 24h nor a time such as 2026-03-01T00:00:00Z", s)
-	}
-	return nil
-}
-
 // collect reads pages of a list until it has as many as are wanted. A page of a search may be short
 // or empty although there is more.
 func collect[T any](ctx context.Context, gateway adminFlags, path string, l *listFlags, page func() (into any, items func() ([]T, string))) (all []T, more bool, err error) {

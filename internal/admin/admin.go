@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"strings"
 	"time"
 
@@ -40,6 +41,8 @@ type Options struct {
 	Portals func(ctx context.Context) ([]PortalStatus, error)
 	// PortalURL is the address of a portal in use, without credentials; empty when there is none.
 	PortalURL func(name string) string
+	CatchUp   CatchUpOptions // optional
+	Backfill  Backfills      // nil: backfills cannot be asked for
 	Gatherer  prometheus.Gatherer
 	UI        *ui.UI // the pages; nil: none
 	Token     string // a bearer token every request must carry; empty: none
@@ -69,7 +72,7 @@ func New(o Options) (http.Handler, error) {
 	r.Handle("/metrics", promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{})).Methods(http.MethodGet)
 	r.HandleFunc("/readyz", o.Ready).Methods(http.MethodGet, http.MethodHead)
 	r.HandleFunc("/-/reload", a.reload).Methods(http.MethodPost)
-	r.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	r.HandleFunc("/debug/pprof/cmdline", programName)
 	r.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	r.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	r.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -82,14 +85,23 @@ func New(o Options) (http.Handler, error) {
 	huma.Get(routes, "/api/v1/events", a.events)
 	huma.Get(routes, "/api/v1/transfers", a.transfers)
 	a.registerExplain(routes)
+	a.registerCatchUp(routes)
 	a.registerStories(routes)
 	a.registerActions(routes)
+	a.registerBackfills(routes)
 	if o.UI != nil {
 		o.UI.Register(r)
 	}
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
+}
+
+// programName stands in for the arguments the program was started with, which pprof would show: the
+// admin token and the database's password may be among them.
+func programName(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte(os.Args[0]))
 }
 
 // authorized asks for the bearer token where there is one, or for pages the session of somebody who

@@ -45,7 +45,9 @@ func (since) Schema(huma.Registry) *huma.Schema {
 
 // Resolve implements huma.Resolver. It refuses parameters that the list does not know: a misspelt
 // filter would let everything through.
-func (p *Page) Resolve(ctx huma.Context) []error {
+func (p *Page) Resolve(ctx huma.Context) []error { return unknownParameters(ctx) }
+
+func unknownParameters(ctx huma.Context) []error {
 	var known []string
 	for _, parameter := range ctx.Operation().Parameters {
 		known = append(known, parameter.Name)

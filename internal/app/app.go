@@ -18,12 +18,16 @@ import (
 
 	"docspace-router/internal/admin"
 	"docspace-router/internal/admin/ui"
+	"docspace-router/internal/backfill"
+	"docspace-router/internal/catchup"
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
+	"docspace-router/internal/webhook"
 )
 
 // App is the gateway. It runs once.
@@ -37,6 +41,9 @@ type App struct {
 	ingest     *ingest.Handler
 	routing    *routing.Router
 	dispatch   *dispatch.Dispatcher
+	catchUp    *catchup.Catcher
+	watch      *webhook.Watch
+	backfills  *backfill.Service
 	ui         *ui.UI
 	public     *http.Server
 	admin      *http.Server
@@ -61,13 +68,12 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 			a.close()
 		}
 	}()
-	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newBuildInfo(o.Version))
 	a.apiMetrics = docspace.NewMetrics(a.registry)
 
 	if a.store, err = store.Open(ctx, store.Options{URL: o.Database}); err != nil {
 		return nil, err
 	}
-	a.registry.MustRegister(newStateCollector(a.store, a.log), portalCollector{a})
 	if a.live, err = config.NewLive(ctx, config.LiveOptions{
 		Options:    config.Options{Path: o.Rules, LookupEnv: o.LookupEnv, AllowUnsigned: o.AllowUnsigned},
 		Apply:      a.apply,
@@ -81,6 +87,8 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	if err := a.apply(ctx, a.live.Current()); err != nil {
 		return nil, err
 	}
+	portals := func() []string { return a.current.Load().names() }
+	a.registry.MustRegister(newStateCollector(a.store, portals, a.log), newPortalCollector(a))
 	if err := a.build(ctx); err != nil {
 		return nil, err
 	}
@@ -110,6 +118,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		RetryFirst:  a.o.Pace.RetryFirst,
 		Logger:      a.o.Logger,
 		Registerer:  a.registry,
+		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
 		return err
 	}
@@ -128,10 +137,16 @@ func (a *App) build(ctx context.Context) (err error) {
 		SweepEvery:  a.o.Pace.Sweep,
 		Logger:      a.o.Logger,
 		Registerer:  a.registry,
+		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
 		return err
 	}
+	a.routing.KeepRules(a.current.Load().config.Rules)
+	a.dispatch.KeepRules(a.current.Load().config.Rules)
 	if err := a.jobs.register(a.routing, a.dispatch); err != nil {
+		return err
+	}
+	if err := a.buildBackfills(); err != nil {
 		return err
 	}
 	if err := a.jobs.serve(a.current.Load().names()); err != nil {
@@ -143,7 +158,14 @@ func (a *App) build(ctx context.Context) (err error) {
 		Portals:    a.ingestPortal,
 		Logger:     a.o.Logger,
 		Registerer: a.registry,
+		Tracer:     tracing.Tracer(a.o.Tracing),
 	}); err != nil {
+		return err
+	}
+	if err := a.buildCatchUp(); err != nil {
+		return err
+	}
+	if err := a.buildWatch(); err != nil {
 		return err
 	}
 	actions, err := a.newActions()
@@ -163,6 +185,8 @@ func (a *App) build(ctx context.Context) (err error) {
 		RuleList:  a.ruleList,
 		Portals:   a.portalStatus,
 		PortalURL: a.portalURL,
+		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
+		Backfill:  a.backfills,
 		UI:        a.ui,
 		Gatherer:  a.registry,
 		Token:     a.o.AdminToken,
@@ -234,6 +258,9 @@ func (a *App) Run(ctx context.Context) error {
 	alive, endAlive := context.WithCancel(background)
 	defer endAlive()
 
+	if err := a.backfills.Resume(ctx); err != nil {
+		return err
+	}
 	if err := a.jobs.client.Start(background); err != nil {
 		return fmt.Errorf("start the job queue: %w", err)
 	}
@@ -258,6 +285,10 @@ func (a *App) Run(ctx context.Context) error {
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })
 	}
+	if a.o.WatchWebhooks {
+		start("webhook watch", func() error { return a.watch.Run(upkeep) })
+	}
+	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
 	start("retention", func() error { return a.retain(upkeep) })
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
@@ -308,30 +339,6 @@ func (a *App) close() {
 	if a.store != nil {
 		if err := a.store.Close(); err != nil {
 			a.log.Error("database not closed", "err", err)
-		}
-	}
-}
-
-// retain deletes what is older than the retention time, in steps small enough not to hold up
-// deliveries.
-func (a *App) retain(ctx context.Context) error {
-	const stepSize = 500
-	ticker := time.NewTicker(10 * time.Minute)
-	defer ticker.Stop()
-	for {
-		before := time.Now().Add(-a.o.Retention)
-		for _, prune := range []func(context.Context, time.Time, int) (int, error){a.store.Prune, a.store.PruneOperations, a.store.PruneFolders} {
-			for n := stepSize; n == stepSize && ctx.Err() == nil; {
-				var err error
-				if n, err = prune(ctx, before, stepSize); err != nil && ctx.Err() == nil {
-					a.log.Error("old events not deleted", "err", err)
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
 		}
 	}
 }

@@ -107,7 +107,9 @@ func (j *jobs) serve(portals []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, portal := range portals {
-		for queue, workers := range map[string]int{queueOf(routing.Queue, portal): 16, queueOf(dispatch.Queue, portal): 50} {
+		queues := backfillQueues(portal)
+		queues[queueOf(routing.Queue, portal)], queues[queueOf(dispatch.Queue, portal)] = 16, 50
+		for queue, workers := range queues {
 			if j.queues[queue] {
 				continue
 			}
@@ -148,7 +150,7 @@ func (j *jobs) wake(ctx context.Context, lanes []string) error {
 	for i, lane := range lanes {
 		params[i] = river.InsertManyParams{
 			Args:       dispatch.JobArgs{Lane: lane},
-			InsertOpts: &river.InsertOpts{Queue: queueOf(dispatch.Queue, dispatch.PortalOf(lane))},
+			InsertOpts: &river.InsertOpts{Queue: laneQueue(lane)},
 		}
 	}
 	if _, err := j.client.InsertMany(ctx, params); err != nil {

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"docspace-router/internal/store"
+	"docspace-router/internal/webhook"
 )
 
 // Options configures the gateway. Rules, Listen, AdminListen and Database are required.
@@ -24,10 +27,20 @@ type Options struct {
 	AllowUnsigned bool
 	TLSCert       string // certificate and key files of the webhook endpoint; empty: plain HTTP
 	TLSKey        string
-	LookupEnv     func(string) (string, bool)
-	Version       string
-	StopWithin    time.Duration // how long running calls may take to end at a stop; default 20 s
-	Logger        *slog.Logger
+	// PublicURL is the address under which portals reach the webhook endpoint, without /webhook.
+	// Empty: not known.
+	PublicURL string
+	// CatchUpWindow is how far back the portals' webhook logs are read for what was missed. 0: they
+	// are read only when somebody asks.
+	CatchUpWindow time.Duration
+	// WatchWebhooks has the gateway's webhooks checked now and then; ManageWebhook also has them
+	// mended, where PublicURL is known.
+	WatchWebhooks, ManageWebhook bool
+	LookupEnv                    func(string) (string, bool)
+	Version                      string
+	StopWithin                   time.Duration // how long running calls may take to end at a stop; default 20 s
+	Logger                       *slog.Logger
+	Tracing                      trace.TracerProvider // where spans go; nil: there are none
 
 	// Pace holds the waiting times of the parts; zero fields mean their defaults. Tests and
 	// the demo shorten them.
@@ -43,6 +56,9 @@ type Pace struct {
 	RetryFirst  time.Duration // the first retry of a transfer or a look-up
 	Sweep       time.Duration // how often lanes with due work are looked for
 	DeadAfter   time.Duration // how long a replica may be silent before its jobs are taken from it
+	CatchUp     time.Duration // how often the portals' webhook logs are read
+	Watch       time.Duration // how often the gateway's webhooks are checked
+	Fresh       time.Duration // how old an event must be to be taken from a log
 }
 
 // OptionErrors are options that will not do.
@@ -80,6 +96,14 @@ func (o *Options) Check() OptionErrors {
 		refuse("AdminListen", err)
 	} else if o.AdminToken == "" && !isLoopback(o.AdminListen) {
 		refuse("AdminListen", fmt.Errorf("the admin listener on %s could be reached from other machines: give it a token, or listen on 127.0.0.1", o.AdminListen))
+	}
+	if o.PublicURL != "" {
+		if err := webhook.CheckPublicURL(o.PublicURL); err != nil {
+			refuse("PublicURL", fmt.Errorf("%q: %w", o.PublicURL, err))
+		}
+	}
+	if o.ManageWebhook && o.PublicURL == "" {
+		refuse("ManageWebhook", errors.New("managing a webhook takes the address under which portals reach the gateway: give it with --public-url"))
 	}
 	refuse("Database", store.CheckURL(o.Database))
 	switch {

@@ -54,6 +54,9 @@ func (a *App) readiness(details bool) http.HandlerFunc {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(code)
 		fmt.Fprintf(w, "database: %s\nrules: %s\n", database, rules)
+		if details {
+			a.webhooksCheck(w)
+		}
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"docspace-router/internal/admin"
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
@@ -81,6 +79,10 @@ func withoutLogin(p config.Portal) string {
 // portalStatus says how each portal does, as this process has found it.
 func (a *App) portalStatus(ctx context.Context) ([]admin.PortalStatus, error) {
 	v := a.current.Load()
+	waiting, err := a.store.Backlog(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]admin.PortalStatus, 0, len(v.portals))
 	for _, name := range slices.Sorted(slices.Values(v.names())) {
 		p := v.portals[name]
@@ -95,13 +97,14 @@ func (a *App) portalStatus(ctx context.Context) ([]admin.PortalStatus, error) {
 			return nil, err
 		}
 		s.Budget = admin.PortalBudget{PerDay: limit, Used: usage.WritesToday, Left: usage.Tokens}
-		queue, err := a.store.PortalQueue(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		s.Waiting = queue.Waiting
-		if !queue.Oldest.IsZero() {
-			s.OldestAt = &queue.Oldest
+		for _, b := range waiting {
+			if b.Portal != name {
+				continue
+			}
+			s.Waiting += b.Transfers
+			if s.OldestAt == nil || b.Oldest.Before(*s.OldestAt) {
+				s.OldestAt = &b.Oldest
+			}
 		}
 		switch {
 		case health.Down:
@@ -122,29 +125,5 @@ func (a *App) tellHealth(name string) func(docspace.Health) {
 		} else {
 			a.log.Info("portal is back", "portal", name)
 		}
-	}
-}
-
-// portalCollector reports which portals answer, of those that are in use at the moment.
-type portalCollector struct{ app *App }
-
-var portalUp = prometheus.NewDesc("docspace_router_portal_up",
-	"Whether a portal answers: 0 while it cannot be reached or refuses the key, as this process has found it.", []string{"portal"}, nil)
-
-// Describe implements prometheus.Collector.
-func (c portalCollector) Describe(ch chan<- *prometheus.Desc) { ch <- portalUp }
-
-// Collect implements prometheus.Collector.
-func (c portalCollector) Collect(ch chan<- prometheus.Metric) {
-	v := c.app.current.Load()
-	if v == nil {
-		return
-	}
-	for name, p := range v.portals {
-		up := 1.0
-		if p.client.Health().Down {
-			up = 0
-		}
-		ch <- prometheus.MustNewConstMetric(portalUp, prometheus.GaugeValue, up, name)
 	}
 }

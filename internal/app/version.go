@@ -13,6 +13,7 @@ import (
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 )
 
 // version is one complete version of the configuration with the clients of its portals. It
@@ -56,6 +57,10 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 			}
 		}
 		a.routing.Forget()
+		a.watch.Look()
+		a.catchUp.Look() // a portal may be new, or a key may read the log by now
+		a.routing.KeepRules(next.Rules)
+		a.dispatch.KeepRules(next.Rules)
 		// What has waited for long may have waited for this.
 		if err := a.jobs.sweep(ctx); err != nil {
 			a.log.Error("pending events not looked for", "err", err)
@@ -99,6 +104,7 @@ func (a *App) buildPortal(p config.Portal, old *version) (*portal, error) {
 		Pause:     a.o.Pace.PortalPause,
 		OnHealth:  a.tellHealth(p.Name),
 		Metrics:   a.apiMetrics,
+		Tracer:    tracing.Tracer(a.o.Tracing),
 		UserAgent: "docspace-router/" + a.o.Version,
 	})
 	if err != nil {

@@ -3,7 +3,9 @@ package config
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"docspace-router/internal/rules"
@@ -21,10 +23,11 @@ const (
 
 // Config is a rules file, validated and compiled. Nobody changes it once it is made.
 type Config struct {
-	Portals  []Portal // in the order of the files; never empty
-	Rules    *rules.Table
-	Files    []File
-	Warnings Problems
+	Portals   []Portal // in the order of the files; never empty
+	Rules     *rules.Table
+	Files     []File
+	Warnings  Problems
+	Locations []RuleLocations // of each of Rules.Rules(); only with Options.Locations
 }
 
 // Portal is one DocSpace tenant.
@@ -33,8 +36,10 @@ type Portal struct {
 	URL            string // scheme and host, without a trailing slash
 	APIKey         Secret
 	WebhookSecrets []Secret
-	Limits         Limits
-	At             Position
+	// WebhookSecretSources are where these come from, one for each.
+	WebhookSecretSources []SecretSource
+	Limits               Limits
+	At                   Position
 }
 
 // Limits are the API limits of a portal.
@@ -115,6 +120,16 @@ type Options struct {
 	// address. Default false.
 	WithoutSecrets bool
 
+	// NewWebhookSecrets accepts webhook secrets whose variable or file is missing or empty, as empty
+	// ones, for those who are about to make them. Default false.
+	NewWebhookSecrets bool
+
+	// Locations keeps where the parts of each rule are written, for those who find something wrong
+	// with them later. Default false: a running gateway has no use for it.
+	Locations bool
+
+	keysOnly bool // leaves webhook secrets unread
+
 	shown string // how problems name the file; "" is Path
 }
 
@@ -133,6 +148,32 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	return strict(parseFiles(files, o, isDir, nil))
+}
+
+// LoadPortals reads only how the portals are reached: for those who ask a portal before they have
+// written rules, and before it has a webhook. What is wrong with the rules, or with webhook
+// secrets, does not matter. A file that is missing counts as one without a portals block when
+// mayMiss is set. The errors are those of Load.
+func LoadPortals(o Options, mayMiss bool) ([]Portal, error) {
+	o.keysOnly = true
+	files, isDir, err := readRules(o.Path)
+	switch {
+	case err != nil && mayMiss && errors.Is(err, fs.ErrNotExist):
+		files = []File{newFile(o.Path, []byte("version: 1\n"))}
+	case err != nil:
+		return nil, err
+	}
+	r := newReading(files, o, isDir, nil)
+	order := make([]int, len(files))
+	for i := range order {
+		order[i] = i
+	}
+	r.readPortals(order, make([]fields, len(files)), &known{})
+	if problems := r.problems(); len(problems) > 0 {
+		problems.sort()
+		return nil, problems
+	}
+	return r.config.Portals, nil
 }
 
 // Parse validates the text of one rules file. Problems name the file as name. The error, if

@@ -25,15 +25,7 @@ type reading struct {
 // parseFiles reads rules files that belong together. In a directory several may hold portals
 // and rules; of two that claim the same name the one is at fault that is not among the trusted.
 func parseFiles(files []File, o Options, isDir bool, trusted map[string]bool) *reading {
-	r := &reading{options: o, isDir: isDir, trusted: trusted, config: &Config{Files: files}}
-	for _, f := range files {
-		d := &document{name: r.pathOf(f.Name), text: string(f.Text), options: o, dir: filepath.Dir(o.Path), unreadable: f.Unreadable}
-		if isDir {
-			d.dir = o.Path
-		}
-		r.docs = append(r.docs, d)
-	}
-	r.common = &document{name: r.docs[0].name, options: o}
+	r := newReading(files, o, isDir, trusted)
 	order := make([]int, len(files))
 	for i := range order {
 		order[i] = i
@@ -48,6 +40,19 @@ func parseFiles(files []File, o Options, isDir bool, trusted map[string]bool) *r
 		d.warnings.sort()
 		r.config.Warnings = append(r.config.Warnings, slices.Compact(d.warnings)...)
 	}
+	return r
+}
+
+func newReading(files []File, o Options, isDir bool, trusted map[string]bool) *reading {
+	r := &reading{options: o, isDir: isDir, trusted: trusted, config: &Config{Files: files}}
+	for _, f := range files {
+		d := &document{name: r.pathOf(f.Name), text: string(f.Text), options: o, dir: filepath.Dir(o.Path), unreadable: f.Unreadable}
+		if isDir {
+			d.dir = o.Path
+		}
+		r.docs = append(r.docs, d)
+	}
+	r.common = &document{name: r.docs[0].name, options: o}
 	return r
 }
 
@@ -209,6 +214,9 @@ func (r *reading) compile(specs []rules.Spec, places []written) {
 		return
 	}
 	r.config.Rules = table
+	if r.options.Locations {
+		r.config.Locations = locationsOf(places)
+	}
 	for _, e := range table.Warnings() {
 		w := &places[e.Rule]
 		w.doc.warnings = append(w.doc.warnings, place(e, w))

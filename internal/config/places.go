@@ -29,7 +29,7 @@ func (rd *rulesReader) routesOf(f fields, s *rules.Spec, w *written) {
 				rd.add(at.key, f.sub(other), "keep one of the two", "pairs stands in place of %s", other)
 			}
 		}
-		s.Routes, w.routes = rd.pairs(pairs, f.sub("pairs"))
+		s.Routes, w.routes = rd.pairs(pairs, f.sub("pairs"), w)
 		return
 	}
 	if f.has("pairs") {
@@ -42,19 +42,21 @@ func (rd *rulesReader) routesOf(f fields, s *rules.Spec, w *written) {
 			if n := d.need("folder", "give the id of a folder or room"); n != nil {
 				destination, _ = rd.id(n, d.sub("folder"))
 				w.target = n
+				w.keep(&w.destinationPlaces, n, d.sub("folder"))
 			}
 			if n := d.get("path"); n != nil {
 				s.Path = rd.expression(n, d.sub("path"), "leave it out to use the folder itself")
 				w.below = n
+				w.keep(&w.pathPlaces, n, d.sub("path"))
 			}
 		}
 	}
 	if n := f.need("source", hint); n != nil {
-		s.Routes, w.routes = rd.sources(n, f.sub("source"), destination)
+		s.Routes, w.routes = rd.sources(n, f.sub("source"), destination, w)
 	}
 }
 
-func (rd *rulesReader) sources(n *yaml.Node, path string, destination event.ID) ([]rules.Route, []*yaml.Node) {
+func (rd *rulesReader) sources(n *yaml.Node, path string, destination event.ID, w *written) ([]rules.Route, []*yaml.Node) {
 	f, ok := rd.mapping(n, path, sourceKeys)
 	if !ok {
 		return nil, nil
@@ -100,6 +102,7 @@ func (rd *rulesReader) sources(n *yaml.Node, path string, destination event.ID) 
 		}
 		seen[key] = n
 		routes, at = append(routes, r), append(at, n)
+		w.keep(&w.sourcePlaces, n, place)
 	}
 	return routes, at
 }
@@ -152,7 +155,7 @@ func (rd *rulesReader) pattern(n *yaml.Node, path string, kind rules.SourceKind)
 // maxPattern is longer than any tag or title on a portal.
 const maxPattern = 1000
 
-func (rd *rulesReader) pairs(n *yaml.Node, path string) ([]rules.Route, []*yaml.Node) {
+func (rd *rulesReader) pairs(n *yaml.Node, path string, w *written) ([]rules.Route, []*yaml.Node) {
 	items, ok := rd.list(n, path, "write - {source: 1, destination: 2}")
 	if !ok {
 		return nil, nil
@@ -189,6 +192,8 @@ func (rd *rulesReader) pairs(n *yaml.Node, path string) ([]rules.Route, []*yaml.
 		seen[p] = item
 		routes = append(routes, rules.Route{Source: p.source, Subfolders: true, Destination: p.destination})
 		at = append(at, item)
+		w.keep(&w.sourcePlaces, f.get("source"), f.sub("source"))
+		w.keep(&w.destinationPlaces, f.get("destination"), f.sub("destination"))
 	}
 	return routes, at
 }

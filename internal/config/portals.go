@@ -83,7 +83,9 @@ func (d *document) portal(n *yaml.Node, path string, p *Portal) {
 	if n := f.need("api_key", secretForm); n != nil {
 		p.APIKey, _ = d.secret(n, f.sub("api_key"))
 	}
-	d.webhookSecrets(f, p)
+	if !d.options.keysOnly {
+		d.webhookSecrets(f, p)
+	}
 	if n := f.get("limits"); n != nil {
 		d.limits(n, f.sub("limits"), &p.Limits)
 	}
@@ -92,7 +94,7 @@ func (d *document) portal(n *yaml.Node, path string, p *Portal) {
 func (d *document) webhookSecrets(f fields, p *Portal) {
 	n := f.get("webhook_secrets")
 	if n == nil {
-		if !f.has("webhook_secrets") && !d.options.AllowUnsigned {
+		if !f.has("webhook_secrets") && !d.options.AllowUnsigned && !d.options.NewWebhookSecrets {
 			d.add(f.node, f.path, secretForm+" in a list", "webhook_secrets is missing: without a secret anybody could send events")
 		}
 		return
@@ -106,8 +108,12 @@ func (d *document) webhookSecrets(f fields, p *Portal) {
 		return
 	}
 	for i, item := range items {
-		if s, ok := d.secret(item, index(path, i)); ok {
+		if d.isYetToBeMade(item) {
+			p.WebhookSecrets = append(p.WebhookSecrets, Secret{})
+			p.WebhookSecretSources = append(p.WebhookSecretSources, d.sourceOf(item))
+		} else if s, ok := d.secret(item, index(path, i)); ok {
 			p.WebhookSecrets = append(p.WebhookSecrets, s)
+			p.WebhookSecretSources = append(p.WebhookSecretSources, d.sourceOf(item))
 		}
 	}
 }
@@ -261,10 +267,18 @@ func (d *document) defaultPortal() []Portal {
 	if v, ok := read(KeyVariable); ok {
 		p.APIKey, _ = d.secretValue(start, "", v, "the variable "+KeyVariable)
 	}
-	if _, set := d.options.lookup(WebhookSecretVariable); set || !d.options.AllowUnsigned {
+	if d.options.keysOnly {
+		return []Portal{p}
+	}
+	secret, set := d.options.lookup(WebhookSecretVariable)
+	if d.options.NewWebhookSecrets && strings.TrimSpace(secret) == "" {
+		p.WebhookSecrets = []Secret{{}}
+		p.WebhookSecretSources = []SecretSource{{Variable: WebhookSecretVariable}}
+	} else if set || !d.options.AllowUnsigned {
 		if v, ok := read(WebhookSecretVariable); ok {
 			if s, ok := d.secretValue(start, "", v, "the variable "+WebhookSecretVariable); ok {
 				p.WebhookSecrets = []Secret{s}
+				p.WebhookSecretSources = []SecretSource{{Variable: WebhookSecretVariable}}
 			}
 		}
 	}

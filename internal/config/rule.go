@@ -55,6 +55,8 @@ type written struct {
 	routes []*yaml.Node // where each route is named: a source, or a pair
 	target *yaml.Node   // destination.folder
 	below  *yaml.Node   // destination.path
+
+	sourcePlaces, destinationPlaces, pathPlaces []Location // only with Options.Locations
 }
 
 // in finds what a SpecError is about, and its path.

@@ -12,10 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 )
 
 // JobArgs are the arguments of a lane job.
@@ -94,6 +96,7 @@ type Options struct {
 	SweepEvery  time.Duration // how often lanes with due work are looked for; default 5 s
 	Logger      *slog.Logger
 	Registerer  prometheus.Registerer
+	Tracer      trace.Tracer // nil: no traces
 	Now         func() time.Time
 }
 
@@ -229,7 +232,10 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 		if !ok {
 			return d.noPortal(op.Portal), nil
 		}
-		return d.settle(ctx, portal, op, until)
+		ctx, span := d.trace(ctx, op)
+		next, err := d.settle(ctx, portal, op, until)
+		tracing.End(span, err)
+		return next, err
 	}
 	name := PortalOf(lane)
 	portal, ok := d.o.Portal(name)
@@ -267,7 +273,10 @@ func (d *Dispatcher) advance(ctx context.Context, lane string, until time.Time) 
 	if op == nil {
 		return step{idle: true}, nil
 	}
-	return d.send(ctx, portal, op, until)
+	ctx, span := d.trace(ctx, op)
+	next, err := d.send(ctx, portal, op, until)
+	tracing.End(span, err)
+	return next, err
 }
 
 // recheck asks whether the destination of a held lane takes anything by now. Asking is a read;

@@ -21,6 +21,8 @@ const clockMargin = 2 * time.Second
 // look asks the portal which of an operation's transfers have arrived. Entries in used are
 // known to be something else.
 func (d *Dispatcher) look(ctx context.Context, portal Portal, op *store.Operation, transfers []store.Transfer, used map[event.ID]bool) (map[int64]entry, error) {
+	ctx, span := d.verify(ctx, transfers)
+	defer span.End()
 	if transfers[0].Action == event.Move {
 		return d.lookForMoved(ctx, portal, op, transfers, used)
 	}

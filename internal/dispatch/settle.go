@@ -342,10 +342,12 @@ func (d *Dispatcher) account(ctx context.Context, op *store.Operation, outcomes 
 	}
 	ctx, cancel := storing(ctx)
 	defer cancel()
+	before := op.Transfers
 	lanes, err := d.o.Store.SaveOutcomes(ctx, op, outcomes)
 	if err != nil {
 		return err
 	}
+	d.tell(ctx, op, before, outcomes)
 	op.Done = append(op.Done, outcomes...)
 	d.wake(ctx, lanes)
 	return nil
@@ -360,6 +362,7 @@ func (d *Dispatcher) settled(ctx context.Context, op *store.Operation, outcomes 
 	if err != nil {
 		return step{}, err
 	}
+	d.tell(ctx, op, op.Transfers, outcomes)
 	d.report(ctx, op, append(op.Done, outcomes...), problem)
 	d.wake(ctx, lanes)
 	return step{}, nil

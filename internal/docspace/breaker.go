@@ -85,6 +85,34 @@ func (c *Client) guarded(ctx context.Context, r request, send func() error) erro
 	return err
 }
 
+// BreakerState is what the circuit breaker lets through.
+type BreakerState string
+
+// The states of the breaker: everything passes, nothing does, or one read that finds out whether
+// the portal is back.
+const (
+	BreakerClosed   BreakerState = "closed"
+	BreakerOpen     BreakerState = "open"
+	BreakerHalfOpen BreakerState = "half_open"
+)
+
+// BreakerStates lists the states.
+func BreakerStates() []BreakerState {
+	return []BreakerState{BreakerClosed, BreakerHalfOpen, BreakerOpen}
+}
+
+// BreakerState returns the state of this moment.
+func (c *Client) BreakerState() BreakerState {
+	switch c.breaker.State() {
+	case gobreaker.StateOpen:
+		return BreakerOpen
+	case gobreaker.StateHalfOpen:
+		return BreakerHalfOpen
+	default:
+		return BreakerClosed
+	}
+}
+
 // Ready reports whether new work for the portal has a chance, and otherwise how long to wait.
 // Of those who ask when a pause is over, one finds out, with a read.
 func (c *Client) Ready(ctx context.Context) (wait time.Duration, ready bool) {

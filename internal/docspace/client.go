@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 )
 
@@ -64,8 +65,9 @@ type Options struct {
 	OnHealth func(Health)
 
 	Limits    Limits
-	Metrics   *Metrics // shared by all clients; nil: none
-	UserAgent string   // default "docspace-router"
+	Metrics   *Metrics     // shared by all clients; nil: none
+	Tracer    trace.Tracer // of a span for each request; nil: none
+	UserAgent string       // default "docspace-router"
 }
 
 // Client talks to one portal. It is safe for parallel use; all users of one account should
@@ -79,6 +81,7 @@ type Client struct {
 	timeout   time.Duration
 	userAgent string
 	metrics   *Metrics
+	tracer    trace.Tracer
 
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	pause   time.Duration
@@ -132,6 +135,7 @@ func New(o Options) (*Client, error) {
 		userAgent: o.UserAgent,
 		metrics:   o.Metrics,
 		health:    &health{change: o.OnHealth},
+		tracer:    o.Tracer,
 		pause:     o.Pause,
 		trouble:   new(atomic.Pointer[string]),
 		offset:    new(atomic.Int64),
@@ -304,8 +308,10 @@ func (c *Client) attempt(ctx context.Context, r request, body []byte, decode fun
 		return &UnansweredError{Call: r.call, Err: fmt.Errorf("its turn came too late: %w", context.DeadlineExceeded)}
 	}
 
+	ctx, end := c.span(ctx, r)
 	start := time.Now()
 	code, err := c.exchange(ctx, r, key, body, decode)
+	end(code, err)
 	c.metrics.observe(c.portal, r.call, code, time.Since(start))
 	return err
 }

@@ -1,5 +1,6 @@
 // Package docspace is a client for the REST API of one ONLYOFFICE DocSpace portal: it looks
-// entries up, lists folders, creates them, and starts and follows copies and moves.
+// entries up, lists folders, creates them, starts and follows copies and moves, manages webhooks and
+// reads their log.
 //
 // It keeps inside the portal's limits of requests per minute and parallel requests, repeats
 // failed reads a little, never repeats a write, and tells by typed errors what a failed call

@@ -168,6 +168,13 @@ func IsCredentials(err error) bool {
 	return false
 }
 
+// LacksScope reports whether the API key lacks the scope that a call needs (403 without JSON). A
+// proxy may answer so as well.
+func LacksScope(err error) bool {
+	e, ok := status(err)
+	return ok && e.StatusCode == http.StatusForbidden && !e.Enveloped
+}
+
 // IsForeign reports whether the answer did not come from DocSpace's API but from something
 // before it: a redirect to a maintenance page, a proxy's own refusal. It says nothing about
 // what was asked for, and nothing was done.

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -19,6 +18,8 @@ var ErrNotJSON = errors.New("body is not JSON")
 // the sender is told.
 type NoEntryError struct {
 	Reason string
+	// Code is the reason in one word, for metrics.
+	Code string
 	// TooLong: it names an entry, by an id that cannot be stored. Somebody may miss it.
 	TooLong bool
 }
@@ -51,9 +52,10 @@ func Parse(body []byte) (Event, error) {
 		return Event{}, ErrNotJSON
 	}
 	var topBuf, headBuf, hookBuf, entryBuf [maxExpected]field // on the stack
-	top, ok := object(body, topBuf[:0])
+	whole := string(body)
+	top, ok := object(whole, topBuf[:0])
 	if !ok {
-		return Event{}, &NoEntryError{Reason: "the body is not a JSON object"}
+		return Event{}, &NoEntryError{Code: "no_object", Reason: "the body is not a JSON object"}
 	}
 
 	head, _ := object(top.get("event"), headBuf[:0])
@@ -64,7 +66,7 @@ func Parse(body []byte) (Event, error) {
 		Trigger:   firstText(head.get("trigger"), top.get("trigger"), top.get("event")),
 		CreatedOn: firstTime(head.get("createOn")),
 		CreatedBy: text(head.get("createBy")),
-		Webhook:   top.get("webhook"),
+		Webhook:   json.RawMessage(top.get("webhook")),
 	}
 	if ev.Trigger == "" {
 		ev.Trigger = defaultTrigger
@@ -75,20 +77,21 @@ func Parse(body []byte) (Event, error) {
 	if !hasEntry(ev.Trigger) {
 		// Only the family is named: the reason goes back to the sender, who keeps little of it.
 		family, _, _ := strings.Cut(ev.Trigger, ".")
-		return Event{}, &NoEntryError{Reason: fmt.Sprintf("an event of a %s is not about a file or folder", family)}
+		return Event{}, &NoEntryError{Code: "other_trigger", Reason: fmt.Sprintf("an event of a %s is not about a file or folder", family)}
 	}
 
-	ev.Payload = payloadOf(top, body)
-	entry, _ := object(ev.Payload, entryBuf[:0])
+	payload := payloadOf(top, whole)
+	ev.Payload = json.RawMessage(payload)
+	entry, _ := object(payload, entryBuf[:0])
 	if form := entry.get("submittedForm"); ev.Trigger == FormSubmit && isObject(form) {
 		entry, _ = object(form, nil)
 	}
 	ev.Entry = parseEntry(entry, ev.Trigger)
 	if ev.Entry.ID == "" {
-		return Event{}, &NoEntryError{Reason: "the body names no file or folder"}
+		return Event{}, &NoEntryError{Code: "no_entry", Reason: "the body names no file or folder"}
 	}
 	if len(ev.Entry.ID) > longestEntryID {
-		return Event{}, &NoEntryError{TooLong: true, Reason: fmt.Sprintf("the id of the %s has %d bytes, more than %d",
+		return Event{}, &NoEntryError{Code: "id_too_long", TooLong: true, Reason: fmt.Sprintf("the id of the %s has %d bytes, more than %d",
 			ev.Entry.Kind, len(ev.Entry.ID), longestEntryID)}
 	}
 	return ev, nil
@@ -96,13 +99,13 @@ func Parse(body []byte) (Event, error) {
 
 // payloadOf finds the object that describes the entry: DocSpace's payload, or where the
 // public sample looks for it.
-func payloadOf(top fields, body []byte) json.RawMessage {
+func payloadOf(top fields, whole string) string {
 	for _, key := range []string{"payload", "data", "entity"} {
 		if raw := top.get(key); isObject(raw) {
 			return raw
 		}
 	}
-	return body
+	return whole
 }
 
 func parseEntry(f fields, trigger string) Entry {
@@ -133,9 +136,9 @@ func parseEntry(f fields, trigger string) Entry {
 	return e
 }
 
-func text(raw json.RawMessage) string { return cleanText(decodeString(raw)) }
+func text(raw string) string { return cleanText(decodeString(raw)) }
 
-func firstText(raws ...json.RawMessage) string {
+func firstText(raws ...string) string {
 	for _, raw := range raws {
 		if s := text(raw); s != "" {
 			return s
@@ -144,9 +147,9 @@ func firstText(raws ...json.RawMessage) string {
 	return ""
 }
 
-func identifier(raw json.RawMessage) ID {
+func identifier(raw string) ID {
 	var id ID
-	if len(raw) == 0 || id.UnmarshalJSON(raw) != nil {
+	if raw == "" || id.UnmarshalJSON([]byte(raw)) != nil {
 		return ""
 	}
 	return id
@@ -154,7 +157,7 @@ func identifier(raw json.RawMessage) ID {
 
 // name reads what identifies an event or a webhook. One that is too long goes by its digest, which
 // is the same for every delivery of it.
-func name(raw json.RawMessage) string {
+func name(raw string) string {
 	id := string(identifier(raw))
 	if len(id) > longestName {
 		return named([]byte(id))
@@ -168,7 +171,7 @@ func named(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func firstID(raws ...json.RawMessage) ID {
+func firstID(raws ...string) ID {
 	for _, raw := range raws {
 		if id := identifier(raw); id != "" {
 			return id
@@ -177,21 +180,21 @@ func firstID(raws ...json.RawMessage) ID {
 	return ""
 }
 
-func integer(raw json.RawMessage) int64 {
-	n, err := strconv.ParseInt(string(raw), 10, 64)
+func integer(raw string) int64 {
+	n, err := strconv.ParseInt(raw, 10, 64)
 	if err != nil {
 		return 0
 	}
 	return n
 }
 
-func boolean(raw json.RawMessage) bool {
-	return bytes.Equal(raw, []byte("true"))
+func boolean(raw string) bool {
+	return raw == "true"
 }
 
 // firstTime reads DocSpace's dates: UTC with Z in deliveries, and without a zone where the
 // value came straight from the database.
-func firstTime(raws ...json.RawMessage) time.Time {
+func firstTime(raws ...string) time.Time {
 	for _, raw := range raws {
 		s := text(raw)
 		if s == "" {
@@ -207,7 +210,7 @@ func firstTime(raws ...json.RawMessage) time.Time {
 }
 
 // firstUser reads a user object (next generation) or a plain GUID (3.x).
-func firstUser(raws ...json.RawMessage) User {
+func firstUser(raws ...string) User {
 	for _, raw := range raws {
 		var buf [maxExpected]field
 		if f, ok := object(raw, buf[:0]); ok {

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -459,7 +458,7 @@ func FuzzParse(f *testing.F) {
 		if ev.Entry.ID == "" || ev.ID == "" || ev.Trigger == "" || ev.Entry.Kind == "" {
 			t.Fatalf("accepted without an identity: %+v", ev)
 		}
-		if !json.Valid(ev.Payload) || !isObject(bytes.TrimSpace(ev.Payload)) {
+		if !json.Valid(ev.Payload) || !isObject(string(ev.Payload)) {
 			t.Fatalf("payload %q", ev.Payload)
 		}
 		if strings.ContainsRune(string(ev.Entry.ID)+ev.Entry.Title+ev.Trigger+ev.ID+ev.WebhookID, 0) {
@@ -480,12 +479,12 @@ func FuzzObject(f *testing.F) {
 		}
 		var want map[string]json.RawMessage
 		isMap := json.Unmarshal(raw, &want) == nil && want != nil
-		got, ok := object(raw, nil)
+		got, ok := object(string(raw), nil)
 		if ok != isMap {
 			t.Fatalf("object is %v, encoding/json says %v", ok, isMap)
 		}
 		for name, value := range want {
-			if !strings.Contains(name, "\uFFFD") && string(got.get(name)) != string(value) {
+			if !strings.Contains(name, "\uFFFD") && got.get(name) != string(value) {
 				t.Errorf("%q is %q, want %q", name, got.get(name), value)
 			}
 		}

@@ -1,8 +1,8 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
@@ -10,57 +10,54 @@ import (
 
 // fields are the members of one JSON object with their values as they came. A delivery is read
 // once at the endpoint and once by routing; maps of everything in it would cost more than all
-// else either does with it.
+// else either does with it. Names and values are parts of one string, so they cost no memory of
+// their own.
 type fields []field
 
-type field struct {
-	name  string
-	value json.RawMessage
-}
+type field struct{ name, value string }
 
-// get returns the member of that name, or nil. The last of several counts, as it does for
+// get returns the member of that name, or nothing. The last of several counts, as it does for
 // encoding/json.
-func (f fields) get(name string) json.RawMessage {
+func (f fields) get(name string) string {
 	for i := len(f) - 1; i >= 0; i-- {
 		if f[i].name == name {
 			return f[i].value
 		}
 	}
-	return nil
+	return ""
 }
 
 // object appends the members of a JSON object to f. The text must be valid JSON; it reports
 // false for whatever is not an object.
-func object(raw json.RawMessage, f fields) (fields, bool) {
+func object(raw string, f fields) (fields, bool) {
 	if !isObject(raw) {
 		return nil, false
 	}
-	gjson.ParseBytes(raw).ForEach(func(name, value gjson.Result) bool {
-		f = append(f, field{decodeString([]byte(name.Raw)), json.RawMessage(value.Raw)})
+	gjson.Parse(raw).ForEach(func(name, value gjson.Result) bool {
+		f = append(f, field{decodeString(name.Raw), value.Raw})
 		return true
 	})
 	return f, true
 }
 
-func isObject(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
-	return len(raw) > 0 && raw[0] == '{'
+func isObject(raw string) bool {
+	return strings.HasPrefix(strings.TrimLeft(raw, " \t\r\n"), "{")
 }
 
 // decodeString returns the text of a JSON string, or "" for any other value.
-func decodeString(raw []byte) string {
+func decodeString(raw string) string {
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
 	plain := raw[1 : len(raw)-1]
-	for _, c := range plain {
-		if c == '\\' || c >= utf8.RuneSelf {
+	for i := range len(plain) {
+		if plain[i] == '\\' || plain[i] >= utf8.RuneSelf {
 			var s string
-			if json.Unmarshal(raw, &s) != nil {
+			if json.Unmarshal([]byte(raw), &s) != nil {
 				return ""
 			}
 			return s
 		}
 	}
-	return string(plain)
+	return plain
 }

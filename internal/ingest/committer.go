@@ -8,7 +8,10 @@ import (
 	"runtime"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 )
 
 // Store is the part of the database that ingest needs.
@@ -28,6 +31,7 @@ type committer struct {
 	timeout  time.Duration
 	maxGroup int
 	metrics  *metrics
+	tracer   trace.Tracer
 	waiting  chan waiter
 	stopped  chan struct{} // closed after the last group commit
 }
@@ -36,12 +40,14 @@ type committer struct {
 // sender has gone away holds nobody up.
 type waiter struct {
 	event store.NewEvent
+	span  trace.SpanContext
 	done  chan result
 }
 
 type result struct {
 	duplicate bool
 	err       error
+	span      trace.SpanContext // of the group commit
 }
 
 // errStopped says that a delivery came after the last group commit.
@@ -51,7 +57,7 @@ var errStopped = errors.New("the gateway is stopping")
 // delivery that waits for its commit goes on waiting when its sender leaves, because it will
 // be stored all the same and is to be counted as such.
 func (c *committer) commit(ctx context.Context, ev store.NewEvent) (duplicate bool, err error) {
-	w := waiter{event: ev, done: make(chan result, 1)}
+	w := waiter{event: ev, span: trace.SpanContextFromContext(ctx), done: make(chan result, 1)}
 	select {
 	case c.waiting <- w:
 	case <-c.stopped:
@@ -59,16 +65,25 @@ func (c *committer) commit(ctx context.Context, ev store.NewEvent) (duplicate bo
 	case <-ctx.Done():
 		return false, fmt.Errorf("wait to be stored: %w", ctx.Err())
 	}
+	r := c.result(w)
+	if r.span.IsValid() {
+		trace.SpanFromContext(ctx).AddLink(trace.Link{SpanContext: r.span})
+	}
+	return r.duplicate, r.err
+}
+
+// result waits for the commit of what has been handed over.
+func (c *committer) result(w waiter) result {
 	select {
 	case r := <-w.done:
-		return r.duplicate, r.err
+		return r
 	case <-c.stopped:
 	}
 	select {
 	case r := <-w.done: // it was in the last group
-		return r.duplicate, r.err
+		return r
 	default:
-		return false, errStopped
+		return result{err: errStopped}
 	}
 }
 
@@ -116,6 +131,8 @@ func (c *committer) commitGroup(ctx context.Context, group []waiter) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer cancel()
 
+	ctx, span := c.span(ctx, group)
+
 	events := make([]store.NewEvent, len(group))
 	for i, w := range group {
 		events[i] = w.event
@@ -139,12 +156,13 @@ func (c *committer) commitGroup(ctx context.Context, group []waiter) {
 		}
 		return nil
 	})
+	tracing.End(span, err)
 	c.metrics.groupSize.Observe(float64(len(group)))
 	for i, w := range group {
 		if err != nil {
-			w.done <- result{err: err}
+			w.done <- result{err: err, span: span.SpanContext()}
 		} else {
-			w.done <- result{duplicate: ids[i] == 0}
+			w.done <- result{duplicate: ids[i] == 0, span: span.SpanContext()}
 		}
 	}
 }

@@ -12,9 +12,11 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
+	"docspace-router/internal/tracing"
 )
 
 // MaxBody is the largest delivery taken, in bytes.
@@ -38,6 +40,7 @@ type Options struct {
 	Timeout    time.Duration // for one group commit; default 10 s
 	Logger     *slog.Logger  // default slog.Default
 	Registerer prometheus.Registerer
+	Tracer     trace.Tracer     // nil: no traces
 	Now        func() time.Time // default time.Now
 }
 
@@ -47,6 +50,7 @@ type Handler struct {
 	committer *committer
 	metrics   *metrics
 	log       *slog.Logger
+	tracer    trace.Tracer
 	now       func() time.Time
 }
 
@@ -68,11 +72,12 @@ func New(o Options) (*Handler, error) {
 	return &Handler{
 		portals: o.Portals,
 		committer: &committer{
-			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m,
+			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m, tracer: o.Tracer,
 			waiting: make(chan waiter, 1024), stopped: make(chan struct{}),
 		},
 		metrics: m,
 		log:     o.Logger.With("component", "ingest"),
+		tracer:  o.Tracer,
 		now:     o.Now,
 	}, nil
 }
@@ -117,14 +122,16 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) {
 		h.unknownPortal(w, r)
 		return
 	}
-	code, body := h.take(r, portal, started)
+	ctx, end := h.span(r, portal.Name)
+	code, body := h.take(ctx, r, portal, started)
+	end(code, body)
 	h.metrics.requests.WithLabelValues(portal.Name, strconv.Itoa(code)).Inc()
 	h.metrics.seconds.WithLabelValues(portal.Name).Observe(h.now().Sub(started).Seconds())
 	answer(w, code, body)
 }
 
 // take reads, checks and stores one delivery and says how it is answered.
-func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code int, body reply) {
+func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, received time.Time) (code int, body reply) {
 	raw, err := readBody(r)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -144,19 +151,22 @@ func (h *Handler) take(r *http.Request, portal Portal, received time.Time) (code
 	var noEntry *event.NoEntryError
 	switch {
 	case errors.As(err, &noEntry):
-		h.metrics.ignored.WithLabelValues(portal.Name).Inc()
+		h.metrics.ignored.WithLabelValues(portal.Name, noEntry.Code).Inc()
 		level := slog.LevelDebug
 		if noEntry.TooLong {
 			level = slog.LevelWarn
 		}
-		h.log.Log(r.Context(), level, "delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
+		h.log.Log(ctx, level, "delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
 		return http.StatusOK, reply{Status: "ok", Ignored: noEntry.Reason}
 	case err != nil:
 		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "not JSON", "err", err)
 		return http.StatusBadRequest, refusal(err.Error())
 	}
 
-	duplicate, err := h.committer.commit(r.Context(), store.NewEvent{Portal: portal.Name, Event: ev, ReceivedAt: received, Body: raw})
+	h.describe(ctx, ev)
+	duplicate, err := h.committer.commit(ctx, store.NewEvent{
+		Portal: portal.Name, Event: ev, ReceivedAt: received, Body: raw, Trace: tracing.Note(ctx),
+	})
 	if err != nil {
 		h.log.Error("delivery not stored", "portal", portal.Name, "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
 		return http.StatusServiceUnavailable, refusal("the delivery could not be stored; send it again")

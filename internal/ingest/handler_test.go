@@ -321,17 +321,17 @@ func TestEverythingIsCounted(t *testing.T) {
 	e.send(e.request("POST", "/webhook/acme", strings.Repeat(" ", MaxBody+1)))
 
 	want := map[string]float64{
-		"webhook_requests_total{code=200,portal=acme}":    2,
-		"webhook_requests_total{code=401,portal=acme}":    1,
-		"webhook_requests_total{code=413,portal=acme}":    1,
-		"webhook_requests_total{code=503,portal=acme}":    1,
-		"webhook_requests_total{code=200,portal=open}":    2,
-		"webhook_requests_total{code=400,portal=open}":    1,
-		"webhook_requests_total{code=404,portal=}":        20,
-		"events_total{portal=acme,trigger=file.uploaded}": 1,
-		"events_total{portal=open,trigger=other}":         1,
-		"events_duplicate_total{portal=acme}":             1,
-		"deliveries_ignored_total{portal=open}":           1,
+		"webhook_requests_total{code=200,portal=acme}":          2,
+		"webhook_requests_total{code=401,portal=acme}":          1,
+		"webhook_requests_total{code=413,portal=acme}":          1,
+		"webhook_requests_total{code=503,portal=acme}":          1,
+		"webhook_requests_total{code=200,portal=open}":          2,
+		"webhook_requests_total{code=400,portal=open}":          1,
+		"webhook_requests_total{code=404,portal=}":              20,
+		"events_total{portal=acme,trigger=file.uploaded}":       1,
+		"events_total{portal=open,trigger=other}":               1,
+		"events_duplicate_total{portal=acme}":                   1,
+		"deliveries_ignored_total{portal=open,reason=no_entry}": 1,
 	}
 	if diff := cmp.Diff(want, e.counters()); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)

@@ -23,7 +23,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_webhook_requests_total",
-			Help: "Deliveries by portal and HTTP status of the answer.",
+			Help: "Deliveries by portal and HTTP status of the answer; the portal is empty when the address names none there is.",
 		}, []string{"portal", "code"}),
 		seconds: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "docspace_router_webhook_request_seconds",
@@ -40,8 +40,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"portal"}),
 		ignored: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "docspace_router_deliveries_ignored_total",
-			Help: "Deliveries about no file or folder, answered and not stored.",
-		}, []string{"portal"}),
+			Help: "Deliveries about no file or folder, answered and not stored, by portal and reason: other_trigger, no_entry, no_object or id_too_long.",
+		}, []string{"portal", "reason"}),
 		groupSize: f.NewHistogram(prometheus.HistogramOpts{
 			Name:    "docspace_router_group_commit_size",
 			Help:    "Deliveries that shared one transaction.",

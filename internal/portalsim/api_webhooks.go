@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 )
 
 // hookRequest is the body that creates and changes webhooks. Enabled defaults to false.
@@ -169,7 +170,7 @@ func (p *Portal) hookInput(c *call) (hookRequest, error) {
 		return in, err
 	}
 	switch {
-	case in.Name == "" || len(in.Name) > 50:
+	case in.Name == "" || len(utf16.Encode([]rune(in.Name))) > 50: // as .NET counts
 		return in, invalid("Name", "The field Name must be a string with a length between 1 and 50.")
 	case in.URI == "":
 		return in, invalid("Uri", "The Uri field is required.")

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,6 +99,7 @@ type Portal struct {
 
 	verifying, trusting *http.Client // deliveries to ssl=true and ssl=false webhooks
 
+	skew atomic.Int64  // how far the portal's clock is ahead
 	wake chan struct{} // tells the delivery worker that its queue has work
 
 	mu       sync.Mutex // guards everything below
@@ -173,6 +175,7 @@ func New(opts Options) *Portal {
 		limiter:     newLimiter(opts.Limits),
 		calls:       newCalls(),
 	}
+	p.skew.Store(int64(opts.ClockSkew))
 	p.verifying, p.trusting = deliveryClients(opts.HTTPClient)
 	p.rooms = p.addSection("Rooms", typeRooms, SystemUser)
 	p.archive = p.addSection("Archive", typeArchive, SystemUser)
@@ -329,7 +332,10 @@ func (p *Portal) newGUID() string {
 func (p *Portal) now() time.Time { return p.clock().Truncate(time.Second) }
 
 // clock is what the portal's clock shows.
-func (p *Portal) clock() time.Time { return time.Now().UTC().Add(p.opts.ClockSkew) }
+func (p *Portal) clock() time.Time { return time.Now().UTC().Add(time.Duration(p.skew.Load())) }
+
+// AdvanceClock sets the portal's clock ahead, for tests in which time passes on the portal alone.
+func (p *Portal) AdvanceClock(d time.Duration) { p.skew.Add(int64(d)) }
 
 // wait blocks for d, or until the portal closes: then it reports false.
 func (p *Portal) wait(d time.Duration) bool {

@@ -55,9 +55,9 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	if len(pending.Owed) > 0 {
 		result = onlyOwed(result, pending.Owed)
 	} else if len(result.Matches) == 0 {
-		d.State, d.Reason = event.EventIgnored, "no rule matched"
+		d.State, d.Reason, d.Why = event.EventIgnored, "no rule matched", whyNoMatch
 		if !snap.Rules.Wants(pending.Portal, ev.Trigger) {
-			d.Reason = "no rule is about " + ev.Trigger
+			d.Reason, d.Why = "no rule is about "+ev.Trigger, whyNoRule
 		}
 	}
 	notes, pathFailed := notesOf(result)
@@ -74,14 +74,14 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		}
 		if facts.Own {
 			if t.Trail, err = trail.with(m); err != nil {
-				r.loops.WithLabelValues(pending.Portal, m.Rule).Inc()
+				r.metrics.loop(pending.Portal, m.Rule)
 				r.log.Warn("loop stopped", "portal", pending.Portal, "event", pending.ID, "rule", m.Rule, "reason", err.Error())
 				notes = append(notes, fmt.Sprintf("rule %s: %v", m.Rule, err))
 				continue
 			}
 		}
 		if len(m.Path) > 0 {
-			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, m.Destination, m.Path); err != nil {
+			if t.Destination, err = r.folders.resolve(ctx, pending.Portal, portal, r.budget(pending.Portal, ev), m.Destination, m.Path); err != nil {
 				// What other rules want of the entry does not wait for this one's destination.
 				state, reason := r.unplaced(pending, m, err)
 				unplaced[m.Rule] = true
@@ -112,7 +112,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 		// A rule wanted the entry and could not say where: that must not pass for unwanted.
 		d.State, d.Reason = event.EventFailed, ""
 	case len(result.Matches) > 0:
-		d.State = event.EventIgnored
+		d.State, d.Why = event.EventIgnored, whyInPlace
 	}
 	d.Reason = joinReasons(d.Reason, notes)
 	return d
@@ -317,12 +317,12 @@ func (r *Router) undecided(d store.Decision, pending store.PendingEvent, snap Sn
 		if r.now().Sub(pending.ReceivedAt) <= placeFor {
 			break // the account may yet be invited
 		}
-		d.State, d.Owed = event.EventIgnored, nil
+		d.State, d.Owed, d.Why = event.EventIgnored, nil, whyNoAccess
 		if snap.Rules.Match(f).Considered > 0 || len(pending.Owed) > 0 {
 			d.State = event.EventFailed // a rule names this very folder
 		}
 	case errors.Is(err, ErrOwnEvent):
-		d.State, d.Reason = event.EventIgnored, err.Error()
+		d.State, d.Reason, d.Why = event.EventIgnored, err.Error(), whyOwn
 	case docspace.IsGone(err):
 		d.State, d.Reason = event.EventFailed, fmt.Sprintf("%v: it was deleted before the event could be routed", err)
 	case docspace.IsForbidden(err):

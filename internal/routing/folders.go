@@ -36,7 +36,6 @@ const (
 // the store decides who creates one, and an answer that was lost is settled by looking.
 type folders struct {
 	store       *store.Store
-	budget      func(string) store.Budget
 	settleAfter time.Duration
 	now         func() time.Time
 	known       *cache[store.FolderKey, event.ID]
@@ -50,7 +49,7 @@ type folders struct {
 
 func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 	return &folders{
-		store: o.Store, budget: o.Budget, settleAfter: o.SettleAfter, now: o.Now,
+		store: o.Store, settleAfter: o.SettleAfter, now: o.Now,
 		// A folder that is deleted is missed at the latest when this is over.
 		known:   newCache[store.FolderKey, event.ID](min(o.CacheFor, time.Minute)),
 		lookFor: o.FolderWait,
@@ -65,23 +64,23 @@ func newFolders(o Options, lookups *lookupMetrics, log *slog.Logger) *folders {
 
 // resolve returns the folder at the end of a path below base. A slow portal holds up an event's
 // other rules, and the events after it, for a moment only: the search goes on by itself, and the
-// next try finds its answer.
-func (f *folders) resolve(ctx context.Context, name string, portal Portal, base event.ID, path []string) (event.ID, error) {
+// next try finds its answer. What must be created is taken from the budget.
+func (f *folders) resolve(ctx context.Context, name string, portal Portal, b store.Budget, base event.ID, path []string) (event.ID, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.lookFor)
 	defer cancel()
-	id, err := f.walk(ctx, name, portal, base, path)
+	id, err := f.walk(ctx, name, portal, b, base, path)
 	if docspace.IsGone(err) {
 		// A folder on the way may have been deleted since it was last seen.
 		f.forget(name)
-		id, err = f.walk(ctx, name, portal, base, path)
+		id, err = f.walk(ctx, name, portal, b, base, path)
 	}
 	return id, err
 }
 
-func (f *folders) walk(ctx context.Context, name string, portal Portal, base event.ID, path []string) (event.ID, error) {
+func (f *folders) walk(ctx context.Context, name string, portal Portal, b store.Budget, base event.ID, path []string) (event.ID, error) {
 	at := base
 	for _, title := range path {
-		below, err := f.below(ctx, portal, store.FolderKey{Portal: name, Parent: at, Title: title})
+		below, err := f.below(ctx, portal, b, store.FolderKey{Portal: name, Parent: at, Title: title})
 		if err != nil {
 			return "", fmt.Errorf("folder %q below folder %s: %w", title, at, err)
 		}
@@ -113,7 +112,7 @@ func (f *folders) forget(portal string) {
 
 // below returns the folder of a title in a folder. Events that want the same one wait for it
 // together; it is made even when none of them can wait any longer.
-func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, error) {
+func (f *folders) below(ctx context.Context, portal Portal, b store.Budget, key store.FolderKey) (event.ID, error) {
 	about := lookup{key.Portal, "subfolders"}
 	if id, ok := f.known.get(key); ok {
 		f.lookups.count(about, fromCache)
@@ -128,7 +127,7 @@ func (f *folders) below(ctx context.Context, portal Portal, key store.FolderKey)
 		defer f.began.Delete(call)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), folderTimeout)
 		defer cancel()
-		id, err := f.find(ctx, portal, key)
+		id, err := f.find(ctx, portal, b, key)
 		if err == nil {
 			f.known.add(key, id)
 		}
@@ -150,7 +149,7 @@ var errStillLooking = errors.New("it is still being looked for, because the port
 
 // find looks for a folder where it should be, and creates it when it is not there and nobody
 // else is about to.
-func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) (event.ID, error) {
+func (f *folders) find(ctx context.Context, portal Portal, b store.Budget, key store.FolderKey) (event.ID, error) {
 	giveUp := time.NewTimer(waitForOther)
 	defer giveUp.Stop()
 	for {
@@ -165,7 +164,7 @@ func (f *folders) find(ctx context.Context, portal Portal, key store.FolderKey) 
 		if f.now().Before(refused.Until) {
 			return "", asRefused(refused)
 		}
-		begun, wait, err := f.store.BeginFolder(ctx, key, lookedAt, f.settleAfter, f.budget(key.Portal))
+		begun, wait, err := f.store.BeginFolder(ctx, key, lookedAt, f.settleAfter, b)
 		switch {
 		case err != nil:
 			return "", err

@@ -91,7 +91,7 @@ func (w *office) wantTree(want ...string) {
 
 func (w *office) resolve(f *folders, p Portal, path ...string) event.ID {
 	w.t.Helper()
-	id, err := f.resolve(w.t.Context(), "acme", p, event.ID(w.room), path)
+	id, err := f.resolve(w.t.Context(), "acme", p, w.budget, event.ID(w.room), path)
 	if err != nil {
 		w.t.Fatalf("resolve %q: %v", path, err)
 	}
@@ -110,7 +110,7 @@ func TestFoldersOfAPathAreCreatedOnce(t *testing.T) {
 		for worker := range 24 {
 			workers.Go(func() {
 				path := []string{fmt.Sprintf("Client %d", worker%3), "2026-03"}
-				id, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), path)
+				id, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), path)
 				if err != nil {
 					t.Error(err)
 					return
@@ -199,7 +199,7 @@ func TestALostAnswerMakesNoSecondFolder(t *testing.T) {
 			fault.Kind = c.fault
 			w.portal.Inject(fault)
 			f, p := w.gateway(300 * time.Millisecond)
-			id, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"2026"})
+			id, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), []string{"2026"})
 			if c.done {
 				// It is there, so the look after the lost answer has found it.
 				if err != nil || id == "" {
@@ -264,7 +264,7 @@ func TestFoldersTakeFromTheBudgetOfWrites(t *testing.T) {
 	w.budget = store.Budget{WritesPerDay: 4} // one at once
 	f, p := w.gateway(time.Minute)
 	w.resolve(f, p, "a")
-	_, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"b"})
+	_, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), []string{"b"})
 	if err == nil || !strings.Contains(err.Error(), "budget of writes") {
 		t.Errorf("a second folder: %v", err)
 	}
@@ -281,15 +281,15 @@ func TestRefusalsAreToldApart(t *testing.T) {
 	closed := w.portal.AddRoom(portalsim.Room{Title: "Closed", Owner: w.owner})
 	f, p := w.gateway(time.Minute)
 	ctx := t.Context()
-	if _, err := f.resolve(ctx, "acme", p, "999999", []string{"a"}); !docspace.IsGone(err) {
+	if _, err := f.resolve(ctx, "acme", p, w.budget, "999999", []string{"a"}); !docspace.IsGone(err) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
-	if _, err := f.resolve(ctx, "acme", p, event.ID(closed), []string{"a"}); !docspace.IsForbidden(err) {
+	if _, err := f.resolve(ctx, "acme", p, w.budget, event.ID(closed), []string{"a"}); !docspace.IsForbidden(err) {
 		t.Errorf("a room of others: %v", err)
 	}
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := f.resolve(canceled, "acme", p, event.ID(w.room), []string{"a"}); err == nil {
+	if _, err := f.resolve(canceled, "acme", p, w.budget, event.ID(w.room), []string{"a"}); err == nil {
 		t.Error("an answer after the end")
 	}
 	// The folder is made all the same, for whoever asks next.
@@ -308,7 +308,7 @@ func TestARefusalIsNotAskedForAgain(t *testing.T) {
 	for range 2 {
 		f, p := w.gateway(time.Minute)
 		for range 10 {
-			_, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"2026"})
+			_, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), []string{"2026"})
 			if !docspace.IsForbidden(err) || !strings.Contains(err.Error(), "Access denied") {
 				t.Errorf("refused: %v", err)
 			}
@@ -332,7 +332,7 @@ func TestASlowFolderIsNotWaitedFor(t *testing.T) {
 	f.lookFor = time.Second
 	w.portal.Inject(portalsim.Fault{Kind: portalsim.Hang, Method: "GET", Path: "files/{id}/subfolders"})
 	for range 100 {
-		if _, err := f.resolve(t.Context(), "acme", p, event.ID(w.room), []string{"a"}); !errors.Is(err, errStillLooking) {
+		if _, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), []string{"a"}); !errors.Is(err, errStillLooking) {
 			t.Fatalf("while the portal does not answer: %v", err)
 		}
 		// The first has waited. The others would wait for a minute if the call were a new one.

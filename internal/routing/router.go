@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/event"
@@ -84,6 +84,7 @@ type Options struct {
 	RetryMax      time.Duration // default 5 min
 	Logger        *slog.Logger
 	Registerer    prometheus.Registerer
+	Tracer        trace.Tracer // nil: no traces
 	Now           func() time.Time
 }
 
@@ -96,9 +97,7 @@ type Router struct {
 	folders *folders
 	log     *slog.Logger
 	now     func() time.Time
-	decided *prometheus.CounterVec
-	matched *prometheus.CounterVec
-	loops   *prometheus.CounterVec
+	metrics *metrics
 }
 
 // New returns a Router.
@@ -119,7 +118,6 @@ func New(o Options) (*Router, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	f := promauto.With(o.Registerer)
 	log := o.Logger.With("component", "routing")
 	locator := NewLocator(o.CacheFor, o.Registerer)
 	return &Router{
@@ -128,18 +126,7 @@ func New(o Options) (*Router, error) {
 		folders: newFolders(o, locator.metrics, log),
 		log:     log,
 		now:     o.Now,
-		decided: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "docspace_router_events_decided_total",
-			Help: "Events by portal and what routing made of them; pending counts tries that must be repeated.",
-		}, []string{"portal", "state"}),
-		matched: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "docspace_router_rule_matches_total",
-			Help: "Events that a rule matched.",
-		}, []string{"portal", "rule"}),
-		loops: f.NewCounterVec(prometheus.CounterOpts{
-			Name: "docspace_router_loops_stopped_total",
-			Help: "Times a rule was kept from handing on the gateway's own work in a circle.",
-		}, []string{"portal", "rule"}),
+		metrics: newMetrics(o.Registerer),
 	}, nil
 }
 
@@ -149,6 +136,9 @@ func setDefault[T comparable](field *T, value T) {
 		*field = value
 	}
 }
+
+// KeepRules makes the metrics those of the rules in a table.
+func (r *Router) KeepRules(t *rules.Table) { r.metrics.keep(t) }
 
 // Forget drops what is remembered of portals, after their configuration has changed.
 func (r *Router) Forget() {
@@ -239,7 +229,7 @@ func (r *Router) decideAll(ctx context.Context, snap Snapshot, pending []store.P
 	group.SetLimit(r.o.Lookups)
 	for i, p := range pending {
 		group.Go(func() error {
-			decisions[i] = r.decide(ctx, snap, p)
+			decisions[i] = r.traced(ctx, snap, p)
 			return nil
 		})
 	}
@@ -268,7 +258,7 @@ func (r *Router) backoff(pending []store.PendingEvent, decisions []store.Decisio
 func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decisions []store.Decision, took time.Duration) {
 	for i, d := range decisions {
 		portal := pending[i].Portal
-		r.decided.WithLabelValues(portal, string(d.State)).Inc()
+		r.metrics.count(portal, d)
 		level := slog.LevelInfo
 		switch d.State {
 		case event.EventPending:
@@ -284,7 +274,6 @@ func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decis
 		}
 		ruleNames := make([]string, 0, len(d.Transfers))
 		for _, t := range d.Transfers {
-			r.matched.WithLabelValues(portal, t.Rule).Inc()
 			ruleNames = append(ruleNames, t.Rule)
 		}
 		r.log.Log(ctx, level, "event routed", "portal", portal, "event", d.EventID, "event_id", pending[i].EventID,

@@ -13,6 +13,17 @@ import (
 // first one, at a moment nobody tells, so the allowance must hold for any 24 hours.
 type Budget struct {
 	WritesPerDay int // 0: no limit
+	// Spare leaves half of what may leave at once to others: what is taken can wait, and what
+	// people do now must not wait for it.
+	Spare bool
+}
+
+// reserve is how many tokens must be left.
+func (b Budget) reserve() float64 {
+	if b.Spare {
+		return math.Floor(b.burst() / 2)
+	}
+	return 0
 }
 
 // burst is how many writes may leave at once when none has left for long. What is left of the
@@ -55,10 +66,10 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, n
 	until := func(goal float64) time.Duration {
 		return time.Duration(math.Ceil((goal-tokens)/b.perMilli())) * time.Millisecond
 	}
-	if tokens < 1 {
-		return until(1), nil
+	if least := 1 + b.reserve(); tokens < least {
+		return until(least), nil
 	}
-	if lane != "" && tokens < scarce && scarce <= b.burst() {
+	if lane != "" && !b.Spare && tokens < scarce && scarce <= b.burst() {
 		first, err := longestWaiting(ctx, tx, portal, at)
 		if err != nil {
 			return 0, err
@@ -99,9 +110,11 @@ func (s *Store) GiveBackWrite(ctx context.Context, portal string) error {
 	return nil
 }
 
-// longestWaiting is the lane of the portal's transfer that has been due for longest.
+// longestWaiting is the lane of the portal's transfer that has been due for longest, those that
+// backfills asked for aside.
 func longestWaiting(ctx context.Context, tx *sql.Tx, portal string, at int64) (lane string, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT lane FROM transfers WHERE portal = $1 AND state = 'queued' AND next_attempt_at <= $2
+			AND lane NOT LIKE '%`+backfillSuffix+`'
 		ORDER BY id LIMIT 1`, portal, at).Scan(&lane)
 	if err != nil {
 		return "", fmt.Errorf("look for the lane that has waited longest: %w", err)

@@ -16,6 +16,7 @@ type NewEvent struct {
 	Event      event.Event
 	ReceivedAt time.Time
 	Body       []byte
+	Trace      string // the traceparent of the request that brought it; "" when it is not traced
 }
 
 // HappenedAt is when the portal says the event happened, or where the body did not say,
@@ -31,14 +32,14 @@ func happenedAt(ev event.Event, received time.Time) time.Time {
 
 const (
 	eventColumns = `portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, search, created_on, happened_at,
-		received_at, body`
+		received_at, trace, body`
 	onEventConflict = ` ON CONFLICT (portal, webhook_id, event_id, created_on) DO NOTHING`
 )
 
 func (e NewEvent) values() []any {
 	return []any{
 		e.Portal, e.Event.WebhookID, e.Event.ID, e.Event.Trigger, string(e.Event.Entry.Kind), string(e.Event.Entry.ID),
-		e.Event.Entry.Title, searchKey(e.Event.Entry.Title), millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Body,
+		e.Event.Entry.Title, searchKey(e.Event.Entry.Title), millis(e.Event.CreatedOn), millis(e.HappenedAt()), millis(e.ReceivedAt), e.Trace, e.Body,
 	}
 }
 
@@ -134,6 +135,7 @@ type PendingEvent struct {
 	HappenedAt time.Time
 	Attempts   int
 	Owed       []string // as in Decision, of the tries before
+	Trace      string   // as in NewEvent
 	Body       []byte
 }
 
@@ -142,7 +144,7 @@ func (s *Store) PendingEvents(ctx context.Context, ids []int64) ([]PendingEvent,
 	var out []PendingEvent
 	err := inChunks(ids, 500, func(chunk []int64) error {
 		rows, err := s.read.QueryContext(ctx, `SELECT id, portal, event_id, "trigger", received_at, happened_at,
-				attempts, owed, body FROM events
+				attempts, owed, trace, body FROM events
 			WHERE state = 'pending' AND id IN `+placeholders(1, len(chunk))+` ORDER BY id`, anys(chunk)...)
 		if err != nil {
 			return fmt.Errorf("read pending events: %w", err)
@@ -152,7 +154,7 @@ func (s *Store) PendingEvents(ctx context.Context, ids []int64) ([]PendingEvent,
 			var e PendingEvent
 			var received, happened int64
 			var owed string
-			if err := rows.Scan(&e.ID, &e.Portal, &e.EventID, &e.Trigger, &received, &happened, &e.Attempts, &owed, &e.Body); err != nil {
+			if err := rows.Scan(&e.ID, &e.Portal, &e.EventID, &e.Trigger, &received, &happened, &e.Attempts, &owed, &e.Trace, &e.Body); err != nil {
 				return fmt.Errorf("read pending events: %w", err)
 			}
 			if owed != "" {
@@ -183,6 +185,8 @@ type Decision struct {
 	// are still to be decided on. The others are not asked again: an event is decided by one
 	// version of the rules. Was is what was owed when the event was read.
 	Owed, Was []string
+	// Why is the reason of an ignored event in one word, for metrics. It is not stored.
+	Why string
 }
 
 // SaveDecisions stores what routing made of events: their states and their transfers. It
@@ -246,6 +250,9 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 		pruned = len(ids)
 		return inChunks(ids, 500, func(chunk []int64) error {
 			in := placeholders(1, len(chunk))
+			if err := rememberTransferred(ctx, tx, chunk); err != nil {
+				return err
+			}
 			if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE transfer_id IN
 				(SELECT id FROM transfers WHERE event_id IN `+in+`)`, anys(chunk)...); err != nil {
 				return err

@@ -108,7 +108,7 @@ func BenchmarkAdminLists(b *testing.B) {
 		{"events-rare-rule", events(Filter{Rule: "rule-7"})},
 		{"events-search", events(Filter{Search: "no such file"})},
 		{"status", func() error { _, err := h.Counts(ctx); return err }},
-		{"portal-queue", func() error { _, err := h.PortalQueue(ctx, "acme"); return err }},
+		{"backlog", func() error { _, err := h.Backlog(ctx); return err }},
 		{"story", func() error {
 			t, err := h.Transfer(ctx, rand.Int64N(stored)+1)
 			if err == nil {

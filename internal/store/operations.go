@@ -100,6 +100,7 @@ func (s *Store) Claim(ctx context.Context, lane string, o ClaimOptions) (op *Ope
 		if err != nil || len(first) == 0 {
 			return err
 		}
+		o.Budget.Spare = IsBackfillLane(lane)
 		if wait, err = takeWrite(ctx, tx, first[0].Portal, lane, o.Budget, now); err != nil || wait > 0 {
 			return err
 		}

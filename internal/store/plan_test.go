@@ -37,6 +37,8 @@ func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
 			case strings.Contains(text, "AS newest") && strings.Contains(step, "SCAN"):
 				seen["a search stops after its window"] = true
 			case strings.Contains(text, "rule_files"), strings.Contains(text, "rule_versions"): // a handful of rows
+			case strings.Contains(step, "backfills_open"): // those under way, of which there are few
+			case strings.Contains(text, "ORDER BY CASE state"): // what one rule did with one entry
 			case strings.Contains(text, "UNION") && table == "": // lanes, of which there are few
 			default:
 				t.Errorf("%s\n\tin %s", step, strings.Join(strings.Fields(text), " "))
@@ -63,6 +65,13 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"WHERE state = 'blocked' AND id > $1 ORDER BY id LIMIT $2", "transfers_state (state=? AND id>?)"},
 		{"AND (portal, entry_kind, entry_id) IN", "SEARCH transfers USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"FROM transfers WHERE state = $1 AND portal = $2 ORDER BY id DESC", "transfers_state_portal (state=? AND portal=?)"},
+		{"backfill <> 0 AND sent_at = 0 AND state || ''", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"WHERE backfill = $1 AND backfill <> 0 AND state IN", "transfers_backfill (backfill=? AND state=?)"},
+		{"WHERE webhook_id = $1 AND state = 'pending' AND owed <> ''", "events_owed (webhook_id=?)"},
+		{"AND rule || '' = $3", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"ORDER BY CASE state", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"GROUP BY state, portal", "COVERING INDEX transfers_waiting (state=?)"},
+		{"SELECT received_at FROM events WHERE state = 'pending'", "events_state (state=?)"},
 		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},
 	} {
 		found := false
@@ -89,7 +98,7 @@ func scanned(step string) string {
 	if !ok || strings.Contains(step, "operations_open") {
 		return ""
 	}
-	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files", "path_folders"}, table) {
+	if slices.Contains([]string{"events", "transfers", "operations", "e", "t", "c", "rule_files", "path_folders", "backfills", "backfill_folders"}, table) {
 		return table
 	}
 	return ""
@@ -178,6 +187,7 @@ func (h *harness) useEverything() []string {
 	id := h.event()
 	_, err = h.PendingEvents(ctx, []int64{id})
 	h.must(err)
+	h.useBackfills()
 	_, err = h.StalePending(ctx, h.time.now(), 10)
 	h.must(err)
 	h.must(h.ReleaseMoves(ctx))
@@ -190,6 +200,10 @@ func (h *harness) useEverything() []string {
 		h.must(err)
 		h.tallies[0].took, h.tallies[1].took = tallySlow, tallySlow
 	}
+	_, err = h.OldestPending(ctx)
+	h.must(err)
+	_, err = h.Origins(ctx, []Transfer{{EventID: 1}})
+	h.must(err)
 	h.begin(monthFolder, h.time.now(), Budget{})
 	h.must(h.KeepFolder(ctx, monthFolder, "1", "2026-03"))
 	h.folder(monthFolder)
@@ -201,6 +215,7 @@ func (h *harness) useEverything() []string {
 	h.must(h.SaveRules(ctx, "h", "start", []RuleFile{{Name: "a", Text: []byte{}}}))
 	_, err = h.RuleFiles(ctx)
 	h.must(err)
+	h.useWebhookLogs()
 	_, err = h.RuleVersions(ctx, 2)
 	h.must(err)
 	_, err = h.Flow(ctx, h.time.now().Add(-time.Hour), h.time.now())
@@ -283,9 +298,30 @@ func (h *harness) steer() {
 	}
 	_, err = h.Operation(ctx, 1)
 	h.must(err)
-	_, err = h.PortalQueue(ctx, "acme")
+	_, err = h.Backlog(ctx)
 	h.must(err)
 	_, err = h.CountTransfers(ctx, Filter{States: []string{"failed"}, Rule: "copies", Search: "report"})
 	h.must(err)
 	h.must(h.Replay(ctx, 1, func(context.Context, *sql.Tx, string, []int64) error { return nil }))
+}
+
+// useBackfills calls what is about backfills.
+func (h *harness) useBackfills() {
+	h.t.Helper()
+	ctx := h.ctx()
+	id := h.walkedBackfill()
+	h.route(h.planned(ofBackfill, entry("another")))
+	_, err := h.Handled(ctx, "acme", "copies", event.File, []event.ID{"1", "2"})
+	h.must(err)
+	_, err = h.Backfills(ctx, 10)
+	h.must(err)
+	_, err = h.RunningBackfills(ctx)
+	h.must(err)
+	h.must(h.NoteBackfill(ctx, id, "it waits"))
+	_, err = h.BackfillTransfers(ctx, id)
+	h.must(err)
+	_, err = h.EndBackfill(ctx, id)
+	h.must(err)
+	_, err = h.CancelBackfill(ctx, id)
+	h.must(err)
 }

@@ -102,38 +102,14 @@ func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	for state, n := range transfers {
 		c.Transfers[event.State(state)] = n
 	}
-	// Transfers are queued in the order of their ids, but for those that were queued again.
-	var oldest sql.NullInt64
-	if err := s.read.QueryRowContext(ctx, `SELECT min(queued_at) FROM (SELECT * FROM (SELECT queued_at FROM transfers WHERE state = 'queued' ORDER BY id LIMIT 1000) AS queued
-		UNION ALL SELECT * FROM (SELECT queued_at FROM transfers WHERE state = 'sending' ORDER BY id LIMIT 1000) AS sending) AS waiting`).Scan(&oldest); err != nil {
-		return Counts{}, fmt.Errorf("find the oldest queued transfer: %w", err)
+	waiting, err := s.Backlog(ctx)
+	if err != nil {
+		return Counts{}, err
 	}
-	c.OldestQueued = fromMillis(oldest.Int64)
+	for _, b := range waiting {
+		if b.State != event.Blocked && (c.OldestQueued.IsZero() || b.Oldest.Before(c.OldestQueued)) {
+			c.OldestQueued = b.Oldest
+		}
+	}
 	return c, nil
-}
-
-// PortalQueue says what waits for a portal.
-type PortalQueue struct {
-	Waiting int64     // blocked, queued or being sent
-	Oldest  time.Time // when the one that was queued first was queued; zero when none waits
-}
-
-// PortalQueue tells what waits for a portal.
-func (s *Store) PortalQueue(ctx context.Context, portal string) (q PortalQueue, err error) {
-	for _, state := range []event.State{event.Blocked, event.Queued, event.Sending} {
-		n, err := one(queryColumn[int64](ctx, s.read, `SELECT count(*) FROM transfers WHERE state = $1 AND portal = $2`, string(state), portal))
-		if err != nil {
-			return q, fmt.Errorf("count what waits for portal %s: %w", portal, err)
-		}
-		q.Waiting += n
-		first, err := queryColumn[int64](ctx, s.read, `SELECT queued_at FROM transfers WHERE state = $1 AND portal = $2 ORDER BY id LIMIT 1`,
-			string(state), portal)
-		if err != nil {
-			return q, fmt.Errorf("find what waits longest for portal %s: %w", portal, err)
-		}
-		if len(first) > 0 && (q.Oldest.IsZero() || fromMillis(first[0]).Before(q.Oldest)) {
-			q.Oldest = fromMillis(first[0])
-		}
-	}
-	return q, nil
 }

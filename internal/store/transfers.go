@@ -41,7 +41,11 @@ func (t NewTransfer) base() event.ID { return cmp.Or(t.Base, t.Destination) }
 
 // Lane names the transfers that may share one API call.
 func (t NewTransfer) Lane() string {
-	return strings.Join([]string{t.Portal, string(t.Action), string(t.Entry.Kind), string(t.Conflict), string(t.Destination)}, "|")
+	lane := strings.Join([]string{t.Portal, string(t.Action), string(t.Entry.Kind), string(t.Conflict), string(t.Destination)}, "|")
+	if t.backfill() != 0 {
+		return lane + backfillSuffix
+	}
+	return lane
 }
 
 // happening names what an event reports, so that file.created and file.uploaded of one
@@ -65,7 +69,14 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 		return strings.Compare(string(a.Action), string(b.Action)) // "copy" < "move"
 	})
 	for _, t := range transfers {
-		twin, err := s.requeueTwin(ctx, tx, t, d.EventID, now)
+		find := s.requeueEarlier
+		if t.backfill() == 0 {
+			find = s.requeueTwin
+			if err := s.overtakeBackfill(ctx, tx, t, d.EventID, now); err != nil {
+				return err
+			}
+		}
+		twin, err := find(ctx, tx, t, d.EventID, now)
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -83,10 +94,11 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id,
-				entry_title, search, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
-			d.EventID, t.Portal, t.Rule, string(t.Action), string(t.Conflict), string(t.Entry.Kind), string(t.Entry.ID),
-			t.Entry.Title, searchKey(t.Entry.Title), string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(), millis(t.HappenedAt), string(state), millis(now), millis(now))
+				entry_title, search, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at, backfill)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			d.EventID, t.Portal, t.Rule, string(t.Action), string(t.Conflict), string(t.Entry.Kind), string(t.Entry.ID), t.Entry.Title,
+			searchKey(t.Entry.Title), string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(),
+			millis(t.HappenedAt), string(state), millis(now), millis(now), t.backfill())
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -128,6 +140,7 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
 				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11))
+			AND NOT (t.backfill <> 0 AND t.state = 'cancelled')
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),

@@ -25,6 +25,8 @@ CREATE TABLE events (
     replayed_at   BIGINT  NOT NULL DEFAULT 0, -- when somebody last asked for it to be routed again
     -- Of a pending event whose other transfers are stored: the rules still to be decided on.
     owed          TEXT    NOT NULL DEFAULT '',
+    -- The traceparent of the request that brought it; empty when it is not traced.
+    trace         TEXT    NOT NULL DEFAULT '',
     body          BYTEA   NOT NULL,
     UNIQUE (portal, webhook_id, event_id, created_on)
 );
@@ -61,6 +63,7 @@ CREATE TABLE transfers (
     operation_id    BIGINT  NOT NULL DEFAULT 0,
     -- The pause that next_attempt_at was put off by, as its key; empty while there is none.
     held_by         TEXT    NOT NULL DEFAULT '',
+    backfill        BIGINT  NOT NULL DEFAULT 0, -- of a transfer that a backfill asked for
     result_id       TEXT    NOT NULL DEFAULT '',
     result_title    TEXT    NOT NULL DEFAULT '',
     result_version  INTEGER NOT NULL DEFAULT 0,
@@ -85,6 +88,9 @@ CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
 CREATE INDEX transfers_trail ON transfers (portal, destination) WHERE trail <> '';
 -- A hash, because what connected storage names a copy has no longest form, and a b-tree refuses one.
+CREATE INDEX transfers_backfill ON transfers (backfill, state) WHERE backfill <> 0;
+-- What waits, counted for each portal without a look at the transfers themselves.
+CREATE INDEX transfers_waiting ON transfers (state, portal, queued_at) WHERE state IN ('blocked', 'queued', 'sending');
 CREATE INDEX transfers_result ON transfers USING hash (result_id) WHERE result_id <> '';
 
 -- One fileops call with a batch of a lane's transfers, and its life on the portal.
@@ -154,6 +160,18 @@ CREATE TABLE rule_files (
     loaded_at BIGINT NOT NULL
 );
 
+-- How far the portal's own log of a webhook has been read for deliveries that were missed.
+CREATE TABLE webhook_logs (
+    portal      TEXT   NOT NULL,
+    webhook_id  TEXT   NOT NULL,
+    handled_to  BIGINT NOT NULL DEFAULT 0, -- of this row, and all before it, nothing is left to take in
+    newest      BIGINT NOT NULL DEFAULT 0, -- the newest row seen at
+    newest_at   BIGINT NOT NULL DEFAULT 0,
+    known_since BIGINT NOT NULL,           -- what was answered before is not in this database
+    checked_at  BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (portal, webhook_id)
+);
+
 -- The versions of the rules that were in use, so that people see what a load changed. Files is a
 -- list in JSON of names and texts, secrets that stand in them included.
 CREATE TABLE rule_versions (
@@ -196,10 +214,50 @@ CREATE TABLE pauses (
     PRIMARY KEY (scope, name)
 );
 
+-- A walk through a rule's sources that routes what was there before the rule.
+CREATE TABLE backfills (
+    id         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    portal     TEXT   NOT NULL,
+    rule       TEXT   NOT NULL,
+    sources    TEXT   NOT NULL DEFAULT '', -- those that were asked for, where it was not all
+    since      BIGINT NOT NULL DEFAULT 0,
+    state      TEXT   NOT NULL,
+    note       TEXT   NOT NULL DEFAULT '', -- what it waits for
+    tally      TEXT   NOT NULL DEFAULT '', -- JSON
+    created_at BIGINT NOT NULL,
+    ended_at   BIGINT NOT NULL DEFAULT 0
+);
+-- A rule has at most one at a time on each portal, whatever runs at the same time.
+CREATE UNIQUE INDEX backfills_open ON backfills (portal, rule) WHERE state = 'running';
+
+-- The folders that a backfill under way has found, and how far each is read.
+CREATE TABLE backfill_folders (
+    id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    backfill BIGINT  NOT NULL REFERENCES backfills (id),
+    folder   TEXT    NOT NULL,
+    deep     INTEGER NOT NULL,            -- 1: the folders in it as well
+    walked   INTEGER NOT NULL DEFAULT 0,
+    start    INTEGER NOT NULL DEFAULT 0,  -- of the next page
+    -- The moment of creation of the last file that was looked at, and the files of that moment.
+    mark     BIGINT  NOT NULL DEFAULT 0,
+    marked   TEXT    NOT NULL DEFAULT '',
+    UNIQUE (backfill, folder)
+);
+CREATE INDEX backfill_folders_open ON backfill_folders (backfill, id) WHERE walked = 0;
+-- Which entries were copied by which rule, after the transfers themselves are deleted: fingerprints,
+-- so that a backfill long after still repeats nothing.
+CREATE TABLE transferred (key BIGINT NOT NULL PRIMARY KEY);
+-- Events of backfills that are not decided yet: only theirs, and those stored in part, owe a rule.
+CREATE INDEX events_owed ON events (webhook_id) WHERE state = 'pending' AND owed <> '';
+
 -- +goose Down
+DROP TABLE transferred;
+DROP TABLE backfill_folders;
+DROP TABLE backfills;
 DROP TABLE pauses;
 DROP TABLE rule_hits;
 DROP TABLE attempts;
+DROP TABLE webhook_logs;
 DROP TABLE rule_versions;
 DROP TABLE rule_files;
 DROP TABLE path_folders;

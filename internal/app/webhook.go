@@ -1,0 +1,49 @@
+package app
+
+import (
+	"fmt"
+	"io"
+
+	"docspace-router/internal/webhook"
+)
+
+// buildWatch makes the part that looks after the gateway's webhooks.
+func (a *App) buildWatch() (err error) {
+	a.watch, err = webhook.New(webhook.Options{
+		Store:      a.store,
+		Portals:    a.watchedPortals,
+		Repair:     a.o.ManageWebhook,
+		Every:      a.o.Pace.Watch,
+		Logger:     a.o.Logger,
+		Registerer: a.registry,
+	})
+	return err
+}
+
+func (a *App) watchedPortals() []webhook.Portal {
+	v := a.current.Load()
+	out := make([]webhook.Portal, 0, len(v.portals))
+	for name, p := range v.portals {
+		watched := webhook.Portal{Client: p.client, Wish: a.wish(name)}
+		if len(p.ingest.Secrets) > 0 {
+			watched.Secret = p.ingest.Secrets[0]
+		}
+		out = append(out, watched)
+	}
+	return out
+}
+
+// Webhook says how the gateway's webhook on a portal stood at the last check.
+func (a *App) Webhook(portal string) (webhook.Status, bool) { return a.watch.Status(portal) }
+
+// webhooksCheck writes a line for each portal. None of it makes the gateway unready: it serves what
+// comes, and nobody else would get it.
+func (a *App) webhooksCheck(w io.Writer) {
+	if !a.o.WatchWebhooks {
+		return
+	}
+	for _, p := range a.current.Load().config.Portals {
+		s, _ := a.watch.Status(p.Name)
+		fmt.Fprintf(w, "webhook of %s: %s\n", p.Name, s)
+	}
+}
