@@ -225,3 +225,15 @@ func holds(expression string) step {
 func seen(selector, part string) step {
 	return holds(fmt.Sprintf(`(() => { const e = document.querySelector(%q); return !!e && e.innerText.includes(%q); })()`, selector, part))
 }
+
+// set gives a field another value, as somebody does who writes or chooses it.
+func set(selector, value string) step {
+	return holds(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e || e.disabled) return false;
+		e.value = %q;
+		e.dispatchEvent(new Event('input', {bubbles: true}));
+		e.dispatchEvent(new Event('change', {bubbles: true}));
+		return true;
+	})()`, selector, value))
+}

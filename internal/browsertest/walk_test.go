@@ -1,7 +1,6 @@
 package browsertest
 
 import (
-	"context"
 	"strings"
 	"testing"
 
@@ -24,10 +23,7 @@ func TestAFailedTransferIsFoundAndMended(t *testing.T) {
 		seen(".story", "The storage quota is exceeded"), seen(".story", "Rule bramley-documents matched"))
 	mend()
 	do(t, ctx, "retry it, and see it done without reloading the page",
-		chromedp.Func(func(c context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Run(c, chromedp.Evaluate[bool](`(window.samePage = true)`))
-			return err
-		}),
+		holds(`(window.samePage = true)`),
 		chromedp.Click("#retry"), seen("#state", "done"), seen(".story", "Retried"), holds(`window.samePage === true`))
 	do(t, ctx, "follow the link into DocSpace", holds(`document.querySelector('.facts a[href*="doceditor"]') !== null`))
 }
@@ -48,15 +44,9 @@ func TestThePlaygroundTriesAConditionAtOnce(t *testing.T) {
 	o.eventually("/events", "Plan.odt")
 	do(t, ctx, "choose a stored event and a rule", chromedp.Navigate(o.url+o.link("/events", "Plan.odt")),
 		seen("#why", "0 rules match"), chromedp.Click(`#why a[href*="/playground"]`), seen("#verdicts", "0 rules match"))
-	choose := func(rule string) step {
-		return chromedp.Func(func(c context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Run(c, chromedp.Evaluate[bool](`(() => { const s = document.querySelector('#rule'); s.value = '`+rule+`'; s.dispatchEvent(new Event('change', {bubbles: true})); return true })()`))
-			return err
-		})
-	}
-	do(t, ctx, "choose a rule", choose("bramley-documents"), holds(`document.querySelector('#when').value.includes('xlsx')`))
-	do(t, ctx, "write another condition", chromedp.SetValue("#when", ""), chromedp.SendKeys("#when", `file.extension == "odt"`), seen("#verdicts", "1 rule matches"))
-	do(t, ctx, "write a wrong one", chromedp.SetValue("#when", ""), chromedp.SendKeys("#when", `file.extention == "odt"`), seen("#verdicts", "extention"))
+	do(t, ctx, "choose a rule", set("#rule", "bramley-documents"), holds(`document.querySelector('#when').value.includes('xlsx')`))
+	do(t, ctx, "write another condition", set("#when", `file.extension == "odt"`), seen("#verdicts", "1 rule matches"))
+	do(t, ctx, "write a wrong one", set("#when", `file.extention == "odt"`), seen("#verdicts", "extention"))
 	if len(o.portal.Calls().Batches) > 0 || strings.Contains(o.page("/transfers"), "Plan.odt") {
 		t.Error("something was sent")
 	}
