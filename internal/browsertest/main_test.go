@@ -192,7 +192,7 @@ func findBrowser(t *testing.T) string {
 type step = chromedp.Action[chromedp.Void]
 
 // do runs steps in the browser and tells which page they failed on.
-func do(t *testing.T, ctx context.Context, what string, steps ...step) {
+func do(ctx context.Context, t *testing.T, what string, steps ...step) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		now, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
