@@ -47,6 +47,18 @@ alerts: ## check the alerts and the dashboard with Prometheus
 	promtool test rules deploy/prometheus/alerts_test.yaml
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./deploy -run 'Prometheus|Alert|Dashboard' -args -prometheus
 
+# BROWSER names the Chromium; "find" looks for one.
+BROWSER ?= find
+
+.PHONY: browser
+browser: ## drive the pages in Chromium
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/browsertest -args -browser $(BROWSER)
+
+.PHONY: screenshots
+screenshots: ## write pictures of the pages into docs/images
+	@mkdir -p docs/images
+	go test -count=1 ./internal/browsertest -run TestScreenshots -args -browser $(BROWSER) -screenshots '$(CURDIR)/docs/images'
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...

@@ -24,7 +24,7 @@ var (
 )
 
 // patience is how long a test waits for what must happen. It is no measure of speed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 const secret = "Browser-Secret-2026"
 
@@ -192,7 +192,7 @@ func findBrowser(t *testing.T) string {
 type step = chromedp.Action[chromedp.Void]
 
 // do runs steps in the browser and tells which page they failed on.
-func do(t *testing.T, ctx context.Context, what string, steps ...step) {
+func do(ctx context.Context, t *testing.T, what string, steps ...step) {
 	t.Helper()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		now, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -203,15 +203,37 @@ func do(t *testing.T, ctx context.Context, what string, steps ...step) {
 	}
 }
 
-// holds waits until an expression of the page is true.
+// holds waits until an expression of the page is true, also over a change of page.
 func holds(expression string) step {
 	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience), chromedp.WithPollingInterval(50*time.Millisecond)))
-		return err
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("not so: %s: %w", expression, ctx.Err())
+			case <-tick.C:
+			}
+		}
 	})
 }
 
 // seen waits until the text of an element contains a part.
 func seen(selector, part string) step {
 	return holds(fmt.Sprintf(`(() => { const e = document.querySelector(%q); return !!e && e.innerText.includes(%q); })()`, selector, part))
+}
+
+// set gives a field another value, as somebody does who writes or chooses it.
+func set(selector, value string) step {
+	return holds(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e || e.disabled) return false;
+		e.value = %q;
+		e.dispatchEvent(new Event('input', {bubbles: true}));
+		e.dispatchEvent(new Event('change', {bubbles: true}));
+		return true;
+	})()`, selector, value))
 }

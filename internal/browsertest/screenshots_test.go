@@ -75,7 +75,7 @@ func TestScreenshots(t *testing.T) {
 
 func (o *office) shoot(ctx context.Context, path, file, scheme string, width, height int64) {
 	o.t.Helper()
-	do(o.t, ctx, "picture of "+path,
+	do(ctx, o.t, "picture of "+path,
 		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},

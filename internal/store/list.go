@@ -156,7 +156,7 @@ func (l list[T]) windowed(f Filter) bool { return l.table == "events" && f.Rule 
 // looked at.
 func (l list[T]) search(ctx context.Context, s *Store, f Filter, w where) ([]T, error) {
 	from := l.table
-	if s.kind == SQLite && len(f.States) == 0 && f.Portal == "" && f.Rule == "" && f.Since.IsZero() && f.Until.IsZero() {
+	if s.kind == SQLite && len(f.States) == 0 && f.Portal == "" && f.Rule == "" && f.Destination == "" && f.Since.IsZero() && f.Until.IsZero() {
 		from += " INDEXED BY " + l.table + "_search"
 	}
 	query := `SELECT id FROM (SELECT id, search FROM ` + from + w.String() + ` ORDER BY id DESC LIMIT ` + w.value(window) + `) AS newest`
@@ -220,6 +220,9 @@ func (l list[T]) where(f Filter, state string) where {
 		w.conditions = []string{`id IN (SELECT event_id FROM transfers` + w.String() + ` ORDER BY event_id DESC LIMIT ` + w.value(window) + `)`}
 	} else if f.Rule != "" {
 		w.add("rule = ?", f.Rule)
+	}
+	if f.Destination != "" {
+		w.add("destination = ?", string(f.Destination))
 	}
 	if state != "" {
 		w.add("state = ?", state)

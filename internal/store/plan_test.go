@@ -216,6 +216,11 @@ func (h *harness) useEverything() []string {
 	_, err = h.RuleFiles(ctx)
 	h.must(err)
 	h.useWebhookLogs()
+	for _, f := range []Filter{{Destination: "20"}, {Destination: "20", States: []string{"done"}}, {Destination: "20", Search: "x"}} {
+		f.Limit = 10
+		_, _, err = h.Transfers(ctx, f)
+		h.must(err)
+	}
 	_, err = h.RuleVersions(ctx, 2)
 	h.must(err)
 	_, err = h.Flow(ctx, h.time.now().Add(-time.Hour), h.time.now())

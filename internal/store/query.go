@@ -13,12 +13,14 @@ import (
 type Filter struct {
 	States []string // any of these
 	Portal string
-	Rule   string    // transfers with this rule; events that caused such a transfer
-	Search string    // part of the entry's title, in whatever case
-	Since  time.Time // received or created at or after
-	Until  time.Time // received or created before
-	Before int64     // ids below this one: the cursor of the next page
-	Limit  int       // rows per page
+	Rule   string // transfers with this rule; events that caused such a transfer
+	// Destination is the folder that transfers go to, by its id; it is not for events.
+	Destination event.ID
+	Search      string    // part of the entry's title, in whatever case
+	Since       time.Time // received or created at or after
+	Until       time.Time // received or created before
+	Before      int64     // ids below this one: the cursor of the next page
+	Limit       int       // rows per page
 }
 
 // StoredEvent is an event as the lists show it, without its body.

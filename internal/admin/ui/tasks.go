@@ -27,10 +27,10 @@ type task struct {
 	Total  int // how many there were when it was asked for
 	filter store.Filter
 
-	mu                 sync.Mutex // guards the fields below
-	done, refused      int
-	started, ended     bool
-	problem            string
+	mu             sync.Mutex // guards the fields below
+	done, refused  int
+	started, ended bool
+	problem        string
 }
 
 // taskView is how a task stands.

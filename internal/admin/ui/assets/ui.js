@@ -44,15 +44,13 @@
     const button = e.target.parentElement && e.target.parentElement.querySelector('button[data-plain]');
     if (button && e.target.matches('select')) {
       e.stopPropagation();
-      button.form.removeAttribute('hx-post');
-      button.click();
+      button.form.submit(); // which no script sees
     }
   }, true);
 
   const start = () => {
     for (const button of document.querySelectorAll('button[data-plain]')) button.hidden = true;
     for (const el of document.querySelectorAll('[data-script]')) el.hidden = false;
-    for (const el of document.querySelectorAll('[hx-trigger=load] .busy')) el.hidden = false;
     if (location.hash) {
       const at = document.getElementById(decodeURIComponent(location.hash.slice(1)));
       if (at) at.scrollIntoView();

@@ -1,0 +1,115 @@
+package ui
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"docspace-router/internal/event"
+	"docspace-router/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestADifferenceShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	file := func(secret, room string) []store.RuleFile {
+		return []store.RuleFile{{Name: "rules.yaml", Text: []byte("portals:\n  acme:\n    api_key: " + secret + "\nrules:\n  - source: {room: " + room + "}\n")}}
+	}
+	diff, unshown, err := difference(file("canary-old", "1"), file("canary-new", "2"))
+	if err != nil || unshown || len(diff) != 1 {
+		t.Fatalf("difference: %+v, %v, %v", diff, unshown, err)
+	}
+	var text strings.Builder
+	for _, h := range diff[0].Hunks {
+		for _, line := range h.Lines {
+			text.WriteString(line.Sign + line.Text + "\n")
+		}
+	}
+	if got := text.String(); strings.Contains(got, "canary") || !strings.Contains(got, "−  - source: {room: 1}") || !strings.Contains(got, "+  - source: {room: 2}") {
+		t.Errorf("the difference reads:\n%s", got)
+	}
+}
+
+func TestNamesAreNeverWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		down := false
+		n := newNames(func(ctx context.Context, portal string, id event.ID) (string, error) {
+			if down {
+				<-ctx.Done() // a portal that hangs
+				return "", errors.New("no answer")
+			}
+			return portal + " " + string(id), nil
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- n.run(ctx) }()
+		if got := n.of("acme", "1"); got != "" {
+			t.Errorf("an unknown room is called %q", got)
+		}
+		synctest.Wait()
+		if got := n.of("acme", "1"); got != "acme 1" || n.version() != 1 {
+			t.Errorf("a known room is called %q, version %d", got, n.version())
+		}
+		down = true
+		time.Sleep(nameTime + time.Second)
+		_ = n.of("acme", "1")
+		time.Sleep(nameTimeout + time.Second)
+		if got := n.of("acme", "1"); got != "acme 1" {
+			t.Errorf("while the portal is down it is called %q", got)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMinutesThatAreOverAreAskedForOnce(t *testing.T) {
+	t.Parallel()
+	var f flow
+	now := time.Date(2026, 3, 2, 9, 30, 10, 0, time.UTC)
+	asked := time.Duration(0)
+	ask := func(_ context.Context, from, to time.Time) ([]store.Minute, error) {
+		asked = to.Sub(from)
+		var out []store.Minute
+		for at := from; at.Before(to); at = at.Add(time.Minute) {
+			out = append(out, store.Minute{At: at, Accepted: 1})
+		}
+		return out, nil
+	}
+	for _, tt := range []struct {
+		after, want time.Duration
+	}{{0, time.Hour}, {3 * time.Second, 2 * time.Minute}, {time.Minute, 3 * time.Minute}, {2 * time.Hour, time.Hour}} {
+		now = now.Add(tt.after)
+		minutes, err := f.get(t.Context(), now, ask)
+		if err != nil || len(minutes) != flowMinutes {
+			t.Fatalf("%d minutes, %v", len(minutes), err)
+		}
+		if asked != tt.want {
+			t.Errorf("after %s, %s were asked for, want %s", tt.after, asked, tt.want)
+		}
+		if last := minutes[len(minutes)-1].At; !last.Equal(now.Truncate(time.Minute)) {
+			t.Errorf("after %s the last minute is %s", tt.after, last)
+		}
+	}
+}
+
+func TestChart(t *testing.T) {
+	t.Parallel()
+	c := newChart([]store.Minute{{Accepted: 3, Done: 2}, {Failed: 7}})
+	if want := "In the last hour: 3 events accepted, 0 transfers routed, 2 transfers done, 7 transfers failed."; c.Summary != want {
+		t.Errorf("summary %q, want %q", c.Summary, want)
+	}
+	for n, want := range map[int64]int64{0: 2, 1: 2, 3: 4, 7: 10, 11: 20, 5999: 6000} {
+		if got := niceAbove(n); got != want {
+			t.Errorf("above %d: %d, want %d", n, got, want)
+		}
+	}
+}
