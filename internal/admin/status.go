@@ -25,6 +25,17 @@ type PortalStatus struct {
 	Budget   PortalBudget `json:"budget"`
 	Waiting  int64        `json:"waiting" doc:"transfers that are blocked, queued or being sent"`
 	OldestAt *time.Time   `json:"oldest_queued,omitempty" doc:"when the one that was queued first was queued"`
+	// Webhook is absent when the gateway does not watch its webhooks.
+	Webhook *WebhookStatus `json:"webhook,omitempty"`
+	CatchUp *CatchUp       `json:"catch_up,omitempty" doc:"how the reading of the portal's webhook log stands"`
+}
+
+// WebhookStatus is how the gateway's own webhook on a portal stood at the last check.
+type WebhookStatus struct {
+	OK        bool       `json:"ok"`
+	ID        int64      `json:"id,omitempty" doc:"the portal's id of it; absent when there is none, or when it is not known which one it is"`
+	Summary   string     `json:"summary" doc:"the same in words, with what is wrong"`
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
 }
 
 // PortalBudget is a portal's allowance of write calls.

@@ -258,7 +258,7 @@ func (a *App) Run(ctx context.Context) error {
 	alive, endAlive := context.WithCancel(background)
 	defer endAlive()
 
-	if err := a.backfills.Resume(ctx); err != nil {
+	if err := a.backfills.Resume(background); err != nil {
 		return err
 	}
 	if err := a.jobs.client.Start(background); err != nil {

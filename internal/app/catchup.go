@@ -91,6 +91,3 @@ func (a *App) catchUps(portal string) []admin.CatchUp {
 	}
 	return out
 }
-
-// CatchUp says how the catch-up of a portal stands.
-func (a *App) CatchUp(portal string) (catchup.Status, bool) { return a.catchUp.Status(portal) }

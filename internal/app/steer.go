@@ -112,9 +112,26 @@ func (a *App) portalStatus(ctx context.Context) ([]admin.PortalStatus, error) {
 		case !usage.PausedUntil.IsZero():
 			s.State, s.Reason, s.Until = admin.PortalLimited, usage.Reason, &usage.PausedUntil
 		}
+		s.Webhook = a.webhookStatus(name)
+		if looks := a.catchUps(name); len(looks) > 0 && a.o.CatchUpWindow > 0 {
+			s.CatchUp = &looks[0]
+		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// webhookStatus says how the gateway's webhook on a portal stands; nil when it is not watched.
+func (a *App) webhookStatus(portal string) *admin.WebhookStatus {
+	if !a.o.WatchWebhooks {
+		return nil
+	}
+	s, _ := a.watch.Status(portal)
+	out := &admin.WebhookStatus{OK: s.OK(), ID: s.Webhook.ID, Summary: s.String()}
+	if !s.CheckedAt.IsZero() {
+		out.CheckedAt = &s.CheckedAt
+	}
+	return out
 }
 
 // tellHealth logs when a portal goes down and when it is back.

@@ -33,9 +33,6 @@ func (a *App) watchedPortals() []webhook.Portal {
 	return out
 }
 
-// Webhook says how the gateway's webhook on a portal stood at the last check.
-func (a *App) Webhook(portal string) (webhook.Status, bool) { return a.watch.Status(portal) }
-
 // webhooksCheck writes a line for each portal. None of it makes the gateway unready: it serves what
 // comes, and nobody else would get it.
 func (a *App) webhooksCheck(w io.Writer) {
