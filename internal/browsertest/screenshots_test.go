@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"docspace-router/internal/app"
 	"docspace-router/internal/portalsim"
 )
 
@@ -46,7 +47,11 @@ func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
 		t.Skip("no screenshots were asked for")
 	}
-	o := open(t)
+	o := open(t, func(options *app.Options) {
+		// The pages name the file as the gateway was told.
+		t.Chdir(filepath.Dir(options.Rules))
+		options.Rules = filepath.Base(options.Rules)
+	})
 	o.fill()
 	ctx := browser(t)
 	o.eventually("/transfers?state=failed", "Tender offer.pdf")
