@@ -86,16 +86,19 @@ func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {
 	}
 }
 
-func (w *world) metrics() string {
+func (w *world) metrics() string { return w.text("/metrics") }
+
+// text reads what the admin listener answers.
+func (w *world) text(path string) string {
 	w.t.Helper()
-	resp, err := http.Get("http://" + w.gateway.AdminAddr() + "/metrics")
+	resp, err := http.Get("http://" + w.gateway.AdminAddr() + path)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		w.t.Fatal(err)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("GET %s: %s %s %v", path, resp.Status, raw, err)
 	}
 	return string(raw)
 }

@@ -48,10 +48,25 @@ func (a *App) uiPortals() []ui.Portal {
 	for _, p := range v.config.Portals {
 		out = append(out, ui.Portal{
 			Name: p.Name, URL: withoutLogin(p), WritesPerDay: p.Limits.WritesPerDay,
-			Health: v.portals[p.Name].client.Health(),
+			Health: v.portals[p.Name].client.Health(), Webhook: a.uiWebhook(p.Name),
 		})
 	}
 	return out
+}
+
+func (a *App) uiWebhook(portal string) (w ui.Webhook) {
+	if s := a.webhookStatus(portal); s != nil {
+		w.Watched, w.OK, w.Summary = true, s.OK, s.Summary
+	}
+	switch s, _ := a.catchUp.Status(portal); {
+	case s.Trouble != "":
+		w.CatchUp = "What was missed cannot be found out: " + s.Trouble
+	case s.WrongSecret:
+		w.CatchUp = "The webhook signs with a secret that the rules file does not list, so deliveries are refused."
+	case s.Running && s.Taken > 0:
+		w.CatchUp = fmt.Sprintf("Taking in what was missed: %d of the %d events found so far.", s.Taken, s.Found)
+	}
+	return w
 }
 
 // folderTitle asks a portal what a room or folder is called.

@@ -70,6 +70,21 @@ func TestADisabledWebhookIsReportedAndDoesNotMakeTheGatewayUnready(t *testing.T)
 		!strings.Contains(m, `docspace_router_webhook_problem{portal="default",problem="disabled"} 1`) {
 		t.Error("the metrics do not tell")
 	}
+	var status struct {
+		Portals []struct {
+			Webhook struct {
+				OK      bool
+				Summary string
+			}
+		}
+	}
+	w.get("/api/v1/status", &status)
+	if len(status.Portals) != 1 || status.Portals[0].Webhook.OK || !strings.Contains(status.Portals[0].Webhook.Summary, "webhook 1 is disabled") {
+		t.Errorf("the status says %+v", status)
+	}
+	if page := w.text("/"); !strings.Contains(page, "Webhook: webhook 1 is disabled") {
+		t.Error("the overview does not tell")
+	}
 }
 
 // TestAManagedWebhookFollows lets the gateway register itself, mend what others do to its webhook,

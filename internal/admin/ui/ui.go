@@ -67,6 +67,15 @@ type Portal struct {
 	URL          string
 	WritesPerDay int
 	Health       docspace.Health
+	Webhook      Webhook
+}
+
+// Webhook is how the gateway's own webhook on a portal stands, and the reading of its log.
+type Webhook struct {
+	Watched bool // whether anybody looks
+	OK      bool
+	Summary string // in words, with what is wrong
+	CatchUp string // what is being taken in from the log, or why it cannot be read; empty: all is well
 }
 
 // Trial is a delivery and a rule's condition to be tried on it.
