@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -244,6 +245,21 @@ rules:
 	} {
 		admin(http.MethodGet, path, "")
 	}
+	pages := []string{
+		"/", "/transfers", "/transfers?state=failed&q=invoice", "/transfers/1", "/events", "/events/1", "/rules", "/rules-file", "/playground", "/sign-in",
+	}
+	visit := func() {
+		for _, path := range pages {
+			if code, page := admin(http.MethodGet, path, ""); code != http.StatusOK || !strings.Contains(page, "</html>") {
+				t.Errorf("page %s: %d %.200s", path, code, page)
+			}
+		}
+	}
+	visit()
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	for _, guess := range []string{token, "wrong-" + token} {
+		ask(client, http.MethodPost, "http://"+g.admin+"/sign-in", url.Values{"token": {guess}}.Encode(), form)
+	}
 	for _, path := range []string{"/healthz", "/readyz", "/webhook/good", "/nothing"} {
 		ask(client, http.MethodGet, "https://"+g.listen+path, "", nil)
 	}
@@ -271,9 +287,16 @@ rules:
 		}
 		admin(http.MethodGet, "/api/v1/status", "")
 		admin(http.MethodGet, "/readyz", "")
+		visit()
 		run("check")
 		run("check", "-o", "json")
 	}
+	// What a load has changed is shown, and one that was of a secret.
+	write(t, filepath.Join(dir, "rules.yaml"), strings.Replace(rules, c["API key in the rules file"], plant("next API key in the rules file"), 1))
+	if code, answer := admin(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+		t.Errorf("rules with another key: %d %s", code, answer)
+	}
+	visit()
 	write(t, filepath.Join(dir, "rules.yaml"), rules)
 	write(t, filepath.Join(dir, "body.json"), `{"data":{"fileId":1,"folderId":2}}`)
 	for _, portal := range []string{"lit", "var", "file"} {
