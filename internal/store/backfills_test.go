@@ -254,3 +254,18 @@ func TestWhatWasCopiedIsRememberedWhenItsTransferIsDeleted(t *testing.T) {
 		t.Errorf("an event of this moment led to %d transfers, want one", n)
 	}
 }
+
+func TestACancelledBackfillFreesTheMovesThatWaitForIt(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.walkedBackfill()
+	h.route(h.planned(asMove))
+	if want := []event.State{event.Queued, event.Blocked}; !slices.Equal(h.states(), want) {
+		t.Fatalf("states are %v, want %v", h.states(), want)
+	}
+	_, err := h.CancelBackfill(h.ctx(), id)
+	h.must(err)
+	if want := []event.State{event.Cancelled, event.Queued}; !slices.Equal(h.states(), want) {
+		t.Errorf("states are %v, want %v", h.states(), want)
+	}
+}
