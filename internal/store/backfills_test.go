@@ -269,3 +269,15 @@ func TestACancelledBackfillFreesTheMovesThatWaitForIt(t *testing.T) {
 		t.Errorf("states are %v, want %v", h.states(), want)
 	}
 }
+
+func TestAnEventThatBringsNothingOvertakesNoBackfill(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.route(h.planned())
+	h.act(Cancel, 1)
+	h.route(h.planned(ofBackfill, after(-time.Hour)))
+	h.route(h.planned(webhook("13"))) // another report of what was cancelled
+	if want := []event.State{event.Cancelled, event.Queued}; !slices.Equal(h.states(), want) {
+		t.Errorf("states are %v, want %v: nothing else brings the file", h.states(), want)
+	}
+}
