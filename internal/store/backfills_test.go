@@ -281,3 +281,60 @@ func TestAnEventThatBringsNothingOvertakesNoBackfill(t *testing.T) {
 		t.Errorf("states are %v, want %v: nothing else brings the file", h.states(), want)
 	}
 }
+
+func TestRetryDoublesNothingThatABackfillOrItsOvertakerDid(t *testing.T) {
+	t.Parallel()
+	refused := func(t *testing.T, h *harness, id int64) {
+		t.Helper()
+		if got := h.act(Retry, id); !strings.Contains(got.Refused[id], "does the same") && !strings.Contains(got.Refused[id], "before") {
+			t.Errorf("acted %+v; states %v", got, h.states())
+		}
+	}
+	t.Run("a backfill's that an event overtook", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(ofBackfill))
+		h.route(h.planned(trigger("file.updated"), after(time.Hour)))
+		h.settle(h.claim(copyLane), event.Done)
+		refused(t, h, 1)
+	})
+	t.Run("an event's, cancelled, that a backfill brought later", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(trigger("file.updated")))
+		h.act(Cancel, 1)
+		h.route(h.planned(ofBackfill, after(-time.Hour)))
+		h.settle(h.claim(copyLane+backfillSuffix), event.Done)
+		refused(t, h, 1)
+	})
+	t.Run("a backfill's, cancelled, whose overtaker's transfer is deleted", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(trigger("file.updated")))
+		h.settle(h.claim(copyLane), event.Done)
+		h.time.advance(time.Hour)
+		_, err := h.Prune(h.ctx(), h.time.now(), 10)
+		h.must(err)
+		h.insertCancelledOfBackfill()
+		refused(t, h, h.transfers()[0].ID)
+	})
+	t.Run("but an event's goes again after what a backfill did before it", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(ofBackfill))
+		h.settle(h.claim(copyLane+backfillSuffix), event.Done)
+		h.route(h.planned(trigger("file.updated"), after(time.Hour)))
+		h.settle(h.claim(copyLane), event.Failed)
+		if got := h.act(Retry, 2); len(got.IDs) != 1 {
+			t.Errorf("acted %+v", got)
+		}
+	})
+}
+
+// insertCancelledOfBackfill stores a cancelled transfer of a backfill whatever is known of its entry.
+func (h *harness) insertCancelledOfBackfill() {
+	h.t.Helper()
+	h.route(h.planned(rule("other"), ofBackfill))
+	_, err := h.write.ExecContext(h.ctx(), `UPDATE transfers SET rule = 'copies', state = 'cancelled'`)
+	h.must(err)
+}

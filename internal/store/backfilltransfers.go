@@ -136,14 +136,18 @@ func fingerprint(portal, rule string, base event.ID, kind event.Kind, id event.I
 // rememberTransferred keeps the fingerprints of what the events' transfers copied, before they are
 // deleted. What was moved is not where it was any more.
 func rememberTransferred(ctx context.Context, tx *sql.Tx, events []int64) error {
-	keys, err := queryAll(ctx, tx, func(rows *sql.Rows) (key int64, err error) {
-		var portal, rule string
-		var base, id event.ID
-		var kind event.Kind
-		err = rows.Scan(&portal, &rule, &base, &kind, &id)
-		return fingerprint(portal, rule, base, kind, id), err
-	}, `SELECT portal, rule, base, entry_kind, entry_id FROM transfers
-		WHERE "action" = 'copy' AND state || '' IN ('done', 'skipped') AND event_id IN `+placeholders(1, len(events)), anys(events)...)
+// fingerprintQuery reads what scanFingerprint makes fingerprints of; a condition follows.
+const fingerprintQuery = `SELECT portal, rule, base, entry_kind, entry_id FROM transfers WHERE `
+
+func scanFingerprint(rows *sql.Rows) (key int64, err error) {
+	var portal, rule string
+	var base, id event.ID
+	var kind event.Kind
+	err = rows.Scan(&portal, &rule, &base, &kind, &id)
+	return fingerprint(portal, rule, base, kind, id), err
+}
+
+	keys, err := queryAll(ctx, tx, scanFingerprint, fingerprintQuery+`"action" = 'copy' AND state || '' IN ('done', 'skipped') AND event_id IN `+placeholders(1, len(events)), anys(events)...)
 	if err != nil {
 		return fmt.Errorf("read what was copied: %w", err)
 	}
