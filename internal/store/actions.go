@@ -258,6 +258,11 @@ func (s *Store) Replay(ctx context.Context, id int64, enqueue func(ctx context.C
 			return err
 		}
 		if len(portals) > 0 {
+			// What a backfill found is for its rule alone, as it was before.
+			if _, err := tx.ExecContext(ctx, `UPDATE events SET owed = b.rule FROM backfills b
+				WHERE events.id = $1 AND events.webhook_id = '`+backfillWebhook+`' || b.id`, id); err != nil {
+				return err
+			}
 			return enqueue(ctx, tx, portals[0], []int64{id})
 		}
 		there, err := queryColumn[int64](ctx, tx, `SELECT id FROM events WHERE id = $1`, id)

@@ -338,3 +338,38 @@ func (h *harness) insertCancelledOfBackfill() {
 	_, err := h.write.ExecContext(h.ctx(), `UPDATE transfers SET rule = 'copies', state = 'cancelled'`)
 	h.must(err)
 }
+
+func TestAReplayedEventOfABackfillIsForItsRuleAlone(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.walkedBackfill()
+	ids, err := queryColumn[int64](h.ctx(), h.read, `SELECT id FROM events WHERE webhook_id = $1 ORDER BY id`, BackfillWebhook(id))
+	h.must(err)
+	h.replay(ids[1])
+	pending, err := h.PendingEvents(h.ctx(), ids)
+	h.must(err)
+	if len(pending) != 1 || !slices.Equal(pending[0].Owed, []string{"copies"}) {
+		t.Errorf("pending are %+v, want one that owes its rule", pending)
+	}
+}
+
+func TestAReplayedEventOfABackfillFollowsItsTransfer(t *testing.T) {
+	t.Parallel()
+	for _, state := range []event.State{event.Failed, event.Cancelled, event.Done} {
+		h := open(t)
+		presented := h.event(func(e *NewEvent) { e.Event.WebhookID = BackfillWebhook(7) })
+		decision := Decision{EventID: presented, State: event.EventRouted, Transfers: []NewTransfer{h.planned(ofBackfill)}}
+		h.save(decision)
+		h.settle(h.claim(copyLane+backfillSuffix), state)
+		h.time.advance(time.Minute)
+		h.replay(presented)
+		h.save(decision)
+		want := []event.State{state}
+		if state == event.Failed {
+			want[0] = event.Queued
+		}
+		if !slices.Equal(h.states(), want) {
+			t.Errorf("after one that was %s: states are %v, want %v", state, h.states(), want)
+		}
+	}
+}
