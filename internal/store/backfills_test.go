@@ -74,6 +74,19 @@ func TestAnEventOvertakesABackfill(t *testing.T) {
 			}
 		})
 	}
+	t.Run("but not what it queues again itself", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		presented := h.event(func(e *NewEvent) { e.Event.WebhookID = BackfillWebhook(7) })
+		h.save(Decision{EventID: presented, State: event.EventRouted, Transfers: []NewTransfer{h.planned(ofBackfill)}})
+		op := h.claim(copyLane + backfillSuffix)
+		_, err := h.SettleOperation(h.ctx(), op, []Outcome{{TransferID: 1, State: event.Failed, Unsent: true}}, "")
+		h.must(err)
+		h.route(h.planned(after(time.Second)))
+		if want := []event.State{event.Queued}; !slices.Equal(h.states(), want) {
+			t.Errorf("states are %v, want %v", h.states(), want)
+		}
+	})
 	t.Run("that has sent it already", func(t *testing.T) {
 		t.Parallel()
 		h := open(t)

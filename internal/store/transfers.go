@@ -118,11 +118,11 @@ func (s *Store) requeueSame(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 	// What a backfill has queued is overtaken by what brings the entry itself, not by a second report
 	// of what is done with or was cancelled. The second look is for what was sent meanwhile.
 	found, err := s.requeueTwin(ctx, tx, t, newcomer, now, notOvertaken)
-	if err != nil || found.found && !found.requeued {
+	if err != nil || found.found {
 		return found, err
 	}
-	if err := s.overtakeBackfill(ctx, tx, t, newcomer, now); err != nil || found.found {
-		return found, err
+	if err := s.overtakeBackfill(ctx, tx, t, newcomer, now); err != nil {
+		return twin{}, err
 	}
 	return s.requeueTwin(ctx, tx, t, newcomer, now, notCancelled)
 }
