@@ -325,9 +325,8 @@ func (s *Store) unblockMoves(ctx context.Context, tx *sql.Tx, transfers []int64,
 	var lanes []string
 	err := inChunks(transfers, 500, func(chunk []int64) error {
 		rows, err := tx.QueryContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
-			WHERE state || '' = 'blocked'
-				AND (portal, entry_kind, entry_id) IN (SELECT portal, entry_kind, entry_id FROM transfers WHERE id IN `+
-			placeholders(2, len(chunk))+`)
+			WHERE state || '' = 'blocked' AND `+s.unlocked(`(portal, entry_kind, entry_id) IN
+				(SELECT portal, entry_kind, entry_id FROM transfers WHERE id IN `+placeholders(2, len(chunk))+`)`)+`
 				AND `+copiesEnded+`
 			RETURNING lane`, append([]any{millis(now)}, anys(chunk)...)...)
 		if err != nil {
