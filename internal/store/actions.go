@@ -136,7 +136,22 @@ func cancel(ctx context.Context, tx *sql.Tx, t Transfer, author string, now time
 	return "", addAttempt(ctx, tx, Attempt{TransferID: t.ID, Outcome: string(event.Cancelled), Reason: reason, At: now})
 }
 
-// retry queues a transfer again unless the same is done, or on its way, by another one. A move of
+// copiedBefore says that what a backfill asked for was copied so long ago that the transfer is deleted.
+func copiedBefore(ctx context.Context, tx *sql.Tx, id int64) (why string, err error) {
+	keys, err := queryAll(ctx, tx, scanFingerprint, fingerprintQuery+`id = $1 AND backfill <> 0`, id)
+	if err != nil || len(keys) == 0 {
+		return "", err
+	}
+	known, err := queryColumn[int64](ctx, tx, `SELECT key FROM transferred WHERE key = $1`, keys[0])
+	if err != nil || len(known) == 0 {
+		return "", err
+	}
+	return "its rule copied the entry before", nil
+}
+
+// retry queues a transfer again unless the same is done, or on its way, by another one. To what a
+// backfill asked for, or did since, everything that brought the entry by the same rule counts as the
+// same, since backfills are about what was not transferred yet. A move of
 // the entry that has not begun waits for a copy that is tried again, as it did the first time.
 func retry(ctx context.Context, tx *sql.Tx, t Transfer, now time.Time) (why string, state event.State, err error) {
 	if t.State != event.Failed && t.State != event.Cancelled {
@@ -151,13 +166,17 @@ func retry(ctx context.Context, tx *sql.Tx, t Transfer, now time.Time) (why stri
 	}
 	same, err := queryColumn[int64](ctx, tx, `SELECT o.id FROM transfers t JOIN transfers o ON o.portal = t.portal
 			AND o.entry_kind = t.entry_kind AND o.entry_id = t.entry_id
-		WHERE t.id = $1 AND o.id <> t.id AND o.rule = t.rule AND o.base = t.base AND o.happening = t.happening
-			AND o.happened_at = t.happened_at AND o.state NOT IN ('failed', 'cancelled') LIMIT 1`, t.ID)
+		WHERE t.id = $1 AND o.id <> t.id AND o.rule = t.rule AND o.base = t.base AND o.state NOT IN ('failed', 'cancelled')
+			AND (o.happening = t.happening AND o.happened_at = t.happened_at OR t.backfill <> 0
+				OR o.backfill <> 0 AND o.queued_at >= t.happened_at) LIMIT 1`, t.ID)
 	if err != nil {
 		return "", "", err
 	}
 	if len(same) > 0 {
 		return fmt.Sprintf("transfer %d does the same", same[0]), "", nil
+	}
+	if why, err := copiedBefore(ctx, tx, t.ID); err != nil || why != "" {
+		return why, "", err
 	}
 	entry := event.Entry{Kind: t.Kind, ID: t.EntryID}
 	if state, err = initialState(ctx, tx, t.Action, t.Portal, entry); err != nil {
@@ -239,6 +258,11 @@ func (s *Store) Replay(ctx context.Context, id int64, enqueue func(ctx context.C
 			return err
 		}
 		if len(portals) > 0 {
+			// What a backfill found is for its rule alone, as it was before.
+			if _, err := tx.ExecContext(ctx, `UPDATE events SET owed = b.rule FROM backfills b
+				WHERE events.id = $1 AND events.webhook_id = '`+backfillWebhook+`' || b.id`, id); err != nil {
+				return err
+			}
 			return enqueue(ctx, tx, portals[0], []int64{id})
 		}
 		there, err := queryColumn[int64](ctx, tx, `SELECT id FROM events WHERE id = $1`, id)

@@ -236,13 +236,14 @@ func (s *Store) BackfillOpen(ctx context.Context, id int64, limit int) (int, err
 }
 
 func backfillOpen(ctx context.Context, db querier, id int64, limit int) (int, error) {
-	transfers, err := queryColumn[int64](ctx, db, openBackfillTransfers, id, limit)
-	if err != nil {
-		return 0, fmt.Errorf("count open transfers of backfill %d: %w", id, err)
-	}
+	// Events first: one that is decided on meanwhile is seen by its transfers.
 	events, err := queryColumn[int64](ctx, db, openBackfillEvents, BackfillWebhook(id), limit)
 	if err != nil {
 		return 0, fmt.Errorf("count pending events of backfill %d: %w", id, err)
+	}
+	transfers, err := queryColumn[int64](ctx, db, openBackfillTransfers, id, limit)
+	if err != nil {
+		return 0, fmt.Errorf("count open transfers of backfill %d: %w", id, err)
 	}
 	return len(transfers) + len(events), nil
 }
@@ -301,19 +302,21 @@ func (s *Store) CancelBackfill(ctx context.Context, id int64) (cancelled int, er
 		if err := closeBackfill(ctx, tx, id, BackfillCancelled, s.now()); err != nil {
 			return err
 		}
+		now := s.now()
 		reason := fmt.Sprintf("backfill %d was cancelled", id)
-		result, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'cancelled', reason = $1, ended_at = $2
-			WHERE backfill = $3 AND backfill <> 0 AND state IN ('blocked', 'queued') AND sent_at = 0`, reason, millis(s.now()), id)
+		// Events first: one that is being decided on at this moment is waited for, and its transfers
+		// are then seen.
+		if _, err := tx.ExecContext(ctx, `UPDATE events SET state = 'ignored', reason = $1, routed_at = $2, owed = ''
+			WHERE webhook_id = $3 AND state = 'pending' AND owed <> ''`, reason, millis(now), BackfillWebhook(id)); err != nil {
+			return err
+		}
+		ended, err := queryColumn[int64](ctx, tx, `UPDATE transfers SET state = 'cancelled', reason = $1, held_by = '', ended_at = $2
+			WHERE backfill = $3 AND backfill <> 0 AND state IN ('blocked', 'queued') AND sent_at = 0 RETURNING id`, reason, millis(now), id)
 		if err != nil {
 			return err
 		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return err
-		}
-		cancelled = int(n)
-		_, err = tx.ExecContext(ctx, `UPDATE events SET state = 'ignored', reason = $1, routed_at = $2, owed = ''
-			WHERE webhook_id = $3 AND state = 'pending' AND owed <> ''`, reason, millis(s.now()), BackfillWebhook(id))
+		cancelled = len(ended)
+		_, err = s.unblockMoves(ctx, tx, ended, now) // whose lanes the sweep wakes
 		return err
 	})
 	if err != nil {

@@ -74,6 +74,19 @@ func TestAnEventOvertakesABackfill(t *testing.T) {
 			}
 		})
 	}
+	t.Run("but not what it queues again itself", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		presented := h.event(func(e *NewEvent) { e.Event.WebhookID = BackfillWebhook(7) })
+		h.save(Decision{EventID: presented, State: event.EventRouted, Transfers: []NewTransfer{h.planned(ofBackfill)}})
+		op := h.claim(copyLane + backfillSuffix)
+		_, err := h.SettleOperation(h.ctx(), op, []Outcome{{TransferID: 1, State: event.Failed, Unsent: true}}, "")
+		h.must(err)
+		h.route(h.planned(after(time.Second)))
+		if want := []event.State{event.Queued}; !slices.Equal(h.states(), want) {
+			t.Errorf("states are %v, want %v", h.states(), want)
+		}
+	})
 	t.Run("that has sent it already", func(t *testing.T) {
 		t.Parallel()
 		h := open(t)
@@ -252,5 +265,124 @@ func TestWhatWasCopiedIsRememberedWhenItsTransferIsDeleted(t *testing.T) {
 	h.route(h.planned(trigger("file.updated")))
 	if n := h.count("transfers"); n != 1 {
 		t.Errorf("an event of this moment led to %d transfers, want one", n)
+	}
+}
+
+func TestACancelledBackfillFreesTheMovesThatWaitForIt(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.walkedBackfill()
+	h.route(h.planned(asMove))
+	if want := []event.State{event.Queued, event.Blocked}; !slices.Equal(h.states(), want) {
+		t.Fatalf("states are %v, want %v", h.states(), want)
+	}
+	_, err := h.CancelBackfill(h.ctx(), id)
+	h.must(err)
+	if want := []event.State{event.Cancelled, event.Queued}; !slices.Equal(h.states(), want) {
+		t.Errorf("states are %v, want %v", h.states(), want)
+	}
+}
+
+func TestAnEventThatBringsNothingOvertakesNoBackfill(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.route(h.planned())
+	h.act(Cancel, 1)
+	h.route(h.planned(ofBackfill, after(-time.Hour)))
+	h.route(h.planned(webhook("13"))) // another report of what was cancelled
+	if want := []event.State{event.Cancelled, event.Queued}; !slices.Equal(h.states(), want) {
+		t.Errorf("states are %v, want %v: nothing else brings the file", h.states(), want)
+	}
+}
+
+func TestRetryDoublesNothingThatABackfillOrItsOvertakerDid(t *testing.T) {
+	t.Parallel()
+	refused := func(t *testing.T, h *harness, id int64) {
+		t.Helper()
+		if got := h.act(Retry, id); !strings.Contains(got.Refused[id], "does the same") && !strings.Contains(got.Refused[id], "before") {
+			t.Errorf("acted %+v; states %v", got, h.states())
+		}
+	}
+	t.Run("a backfill's that an event overtook", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(ofBackfill))
+		h.route(h.planned(trigger("file.updated"), after(time.Hour)))
+		h.settle(h.claim(copyLane), event.Done)
+		refused(t, h, 1)
+	})
+	t.Run("an event's, cancelled, that a backfill brought later", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(trigger("file.updated")))
+		h.act(Cancel, 1)
+		h.route(h.planned(ofBackfill, after(-time.Hour)))
+		h.settle(h.claim(copyLane+backfillSuffix), event.Done)
+		refused(t, h, 1)
+	})
+	t.Run("a backfill's, cancelled, whose overtaker's transfer is deleted", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(trigger("file.updated")))
+		h.settle(h.claim(copyLane), event.Done)
+		h.time.advance(time.Hour)
+		_, err := h.Prune(h.ctx(), h.time.now(), 10)
+		h.must(err)
+		h.insertCancelledOfBackfill()
+		refused(t, h, h.transfers()[0].ID)
+	})
+	t.Run("but an event's goes again after what a backfill did before it", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(ofBackfill))
+		h.settle(h.claim(copyLane+backfillSuffix), event.Done)
+		h.route(h.planned(trigger("file.updated"), after(time.Hour)))
+		h.settle(h.claim(copyLane), event.Failed)
+		if got := h.act(Retry, 2); len(got.IDs) != 1 {
+			t.Errorf("acted %+v", got)
+		}
+	})
+}
+
+// insertCancelledOfBackfill stores a cancelled transfer of a backfill whatever is known of its entry.
+func (h *harness) insertCancelledOfBackfill() {
+	h.t.Helper()
+	h.route(h.planned(rule("other"), ofBackfill))
+	_, err := h.write.ExecContext(h.ctx(), `UPDATE transfers SET rule = 'copies', state = 'cancelled'`)
+	h.must(err)
+}
+
+func TestAReplayedEventOfABackfillIsForItsRuleAlone(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.walkedBackfill()
+	ids, err := queryColumn[int64](h.ctx(), h.read, `SELECT id FROM events WHERE webhook_id = $1 ORDER BY id`, BackfillWebhook(id))
+	h.must(err)
+	h.replay(ids[1])
+	pending, err := h.PendingEvents(h.ctx(), ids)
+	h.must(err)
+	if len(pending) != 1 || !slices.Equal(pending[0].Owed, []string{"copies"}) {
+		t.Errorf("pending are %+v, want one that owes its rule", pending)
+	}
+}
+
+func TestAReplayedEventOfABackfillFollowsItsTransfer(t *testing.T) {
+	t.Parallel()
+	for _, state := range []event.State{event.Failed, event.Cancelled, event.Done} {
+		h := open(t)
+		presented := h.event(func(e *NewEvent) { e.Event.WebhookID = BackfillWebhook(7) })
+		decision := Decision{EventID: presented, State: event.EventRouted, Transfers: []NewTransfer{h.planned(ofBackfill)}}
+		h.save(decision)
+		h.settle(h.claim(copyLane+backfillSuffix), state)
+		h.time.advance(time.Minute)
+		h.replay(presented)
+		h.save(decision)
+		want := []event.State{state}
+		if state == event.Failed {
+			want[0] = event.Queued
+		}
+		if !slices.Equal(h.states(), want) {
+			t.Errorf("after one that was %s: states are %v, want %v", state, h.states(), want)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (t NewTransfer) backfill() int64 { return BackfillOf(t.WebhookID) }
 // overtakeBackfill cancels what a backfill queued of the same entry and has not sent: the event
 // of this moment brings the entry as it is now, and before.
 func (s *Store) overtakeBackfill(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'cancelled', reason = $1, ended_at = $2
+	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'cancelled', reason = $1, held_by = '', ended_at = $2
 		WHERE portal = $3 AND entry_kind = $4 AND entry_id = $5 AND rule = $6 AND base = $7
 			AND backfill <> 0 AND sent_at = 0 AND state || '' IN ('queued', 'blocked')`,
 		fmt.Sprintf("event %d brings it sooner", newcomer), millis(now), t.Portal, string(t.Entry.Kind), string(t.Entry.ID),
@@ -66,11 +66,14 @@ func (s *Store) requeueEarlier(ctx context.Context, tx *sql.Tx, t NewTransfer, n
 	var action event.Action
 	var state event.State
 	var found twin
-	err := tx.QueryRowContext(ctx, `SELECT id, event_id, lane, "action", state FROM transfers
-		WHERE portal = $1 AND entry_kind = $2 AND entry_id = $3 AND rule = $4 AND base = $5 AND state || '' <> 'cancelled'
-		ORDER BY CASE state WHEN 'failed' THEN 1 ELSE 0 END, id DESC LIMIT 1`,
-		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base())).
-		Scan(&id, &found.event, &lane, &action, &state)
+	var ended, replayed int64
+	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state, t.ended_at, e.replayed_at
+		FROM transfers t JOIN events e ON e.id = t.event_id
+		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
+			AND (t.state || '' <> 'cancelled' OR t.event_id = $6)
+		ORDER BY CASE t.state WHEN 'cancelled' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END, t.id DESC LIMIT 1`,
+		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), newcomer).
+		Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		keys, err := queryColumn[int64](ctx, tx, `SELECT key FROM transferred WHERE key = $1`,
@@ -80,7 +83,7 @@ func (s *Store) requeueEarlier(ctx context.Context, tx *sql.Tx, t NewTransfer, n
 		return twin{}, err
 	}
 	found.found = true
-	if state != event.Failed || found.event == newcomer {
+	if state != event.Failed || found.event == newcomer && ended > replayed {
 		return found, nil
 	}
 	if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
@@ -133,17 +136,21 @@ func fingerprint(portal, rule string, base event.ID, kind event.Kind, id event.I
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
+// fingerprintQuery reads what scanFingerprint makes fingerprints of; a condition follows.
+const fingerprintQuery = `SELECT portal, rule, base, entry_kind, entry_id FROM transfers WHERE `
+
+func scanFingerprint(rows *sql.Rows) (key int64, err error) {
+	var portal, rule string
+	var base, id event.ID
+	var kind event.Kind
+	err = rows.Scan(&portal, &rule, &base, &kind, &id)
+	return fingerprint(portal, rule, base, kind, id), err
+}
+
 // rememberTransferred keeps the fingerprints of what the events' transfers copied, before they are
 // deleted. What was moved is not where it was any more.
 func rememberTransferred(ctx context.Context, tx *sql.Tx, events []int64) error {
-	keys, err := queryAll(ctx, tx, func(rows *sql.Rows) (key int64, err error) {
-		var portal, rule string
-		var base, id event.ID
-		var kind event.Kind
-		err = rows.Scan(&portal, &rule, &base, &kind, &id)
-		return fingerprint(portal, rule, base, kind, id), err
-	}, `SELECT portal, rule, base, entry_kind, entry_id FROM transfers
-		WHERE "action" = 'copy' AND state || '' IN ('done', 'skipped') AND event_id IN `+placeholders(1, len(events)), anys(events)...)
+	keys, err := queryAll(ctx, tx, scanFingerprint, fingerprintQuery+`"action" = 'copy' AND state || '' IN ('done', 'skipped') AND event_id IN `+placeholders(1, len(events)), anys(events)...)
 	if err != nil {
 		return fmt.Errorf("read what was copied: %w", err)
 	}

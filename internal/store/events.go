@@ -237,13 +237,39 @@ const prunable = `SELECT id FROM events
 			AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
 	ORDER BY received_at LIMIT $2`
 
+// prunable returns events to be deleted. Neither they nor their transfers can be taken up again before
+// the transaction ends: a replay or a retry would be deleted with them. On SQLite writing
+// transactions are serial anyway.
+func (s *Store) prunable(ctx context.Context, tx *sql.Tx, before time.Time, limit int) ([]int64, error) {
+	if s.kind != PostgreSQL {
+		return queryColumn[int64](ctx, tx, prunable, millis(before), limit)
+	}
+	ids, err := queryColumn[int64](ctx, tx, prunable+` FOR UPDATE`, millis(before), limit)
+	if err != nil {
+		return nil, err
+	}
+	var still []int64
+	err = inChunks(ids, 500, func(chunk []int64) error {
+		in := placeholders(1, len(chunk))
+		if _, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE event_id IN `+in+` ORDER BY id FOR UPDATE`, anys(chunk)...); err != nil {
+			return err
+		}
+		// What somebody was doing with a transfer is seen only now.
+		found, err := queryColumn[int64](ctx, tx, `SELECT id FROM events WHERE id IN `+in+` AND NOT EXISTS (SELECT 1 FROM transfers t
+			WHERE t.event_id = events.id AND t.state NOT IN ('done', 'skipped', 'cancelled'))`, anys(chunk)...)
+		still = append(still, found...)
+		return err
+	})
+	return still, err
+}
+
 // Prune deletes up to limit events that were decided before the given time and whose
 // transfers have all ended as done, skipped or cancelled, together with those transfers, and
 // returns how many. Failed ones are kept: they are dead letters.
 func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
 	pruned := 0
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
-		ids, err := queryColumn[int64](ctx, tx, prunable, millis(before), limit)
+		ids, err := s.prunable(ctx, tx, before, limit)
 		if err != nil || len(ids) == 0 {
 			return err
 		}

@@ -166,7 +166,8 @@ func (s *Store) releaseHeld(ctx context.Context, p Pause) ([]string, error) {
 	for n := holdStep; n == holdStep; {
 		err := s.InTx(ctx, func(tx *sql.Tx) error {
 			released, err := queryColumn[string](ctx, tx, `UPDATE transfers SET next_attempt_at = $1, held_by = ''
-				WHERE id IN (SELECT id FROM transfers WHERE held_by = $2 AND held_by <> '' ORDER BY id LIMIT $3) AND state = 'queued' RETURNING lane`,
+				WHERE id IN (SELECT id FROM transfers WHERE held_by = $2 AND held_by <> '' AND state || '' = 'queued'
+					ORDER BY id LIMIT $3) AND state = 'queued' RETURNING lane`,
 				millis(s.now()), p.key(), holdStep)
 			n = len(released)
 			for _, lane := range released {

@@ -3,10 +3,13 @@ package store
 import (
 	"database/sql"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"docspace-router/internal/event"
 )
 
 func (h *harness) pause(scope PauseScope, name string, d time.Duration) {
@@ -114,5 +117,34 @@ func TestPausesAreTold(t *testing.T) {
 	}
 	if p := Holding(got, Transfer{Rule: "other", Portal: "beta"}); p != nil {
 		t.Errorf("held by %+v", p)
+	}
+}
+
+func TestResumingReleasesWhatLiesBehindACancelledBackfill(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	id := h.walkedBackfill()
+	backfilled := func(t *NewTransfer) { t.WebhookID = BackfillWebhook(id) }
+	var many []NewTransfer
+	for i := range holdStep {
+		many = append(many, h.planned(backfilled, entry(event.ID(strconv.Itoa(i)))))
+	}
+	h.route(many...)
+	h.route(h.planned(entry("live")))
+	h.pause(PauseRule, "copies", time.Hour)
+	for _, lane := range []string{copyLane, copyLane + backfillSuffix} {
+		if op, _, err := h.Claim(h.ctx(), lane, ClaimOptions{Limit: 100, Fit: anything}); op != nil || err != nil {
+			t.Fatalf("claimed %+v, %v", op, err)
+		}
+	}
+	_, err := h.CancelBackfill(h.ctx(), id)
+	h.must(err)
+	lanes, err := h.Resume(h.ctx(), PauseRule, "copies")
+	h.must(err)
+	if len(lanes) != 1 || lanes[0] != copyLane {
+		t.Errorf("lanes %v have work, want %s", lanes, copyLane)
+	}
+	if got := h.claimable(); len(got) != 1 {
+		t.Errorf("%d transfers can be sent, want the live one", len(got))
 	}
 }

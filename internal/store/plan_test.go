@@ -38,7 +38,7 @@ func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
 				seen["a search stops after its window"] = true
 			case strings.Contains(text, "rule_files"), strings.Contains(text, "rule_versions"): // a handful of rows
 			case strings.Contains(step, "backfills_open"): // those under way, of which there are few
-			case strings.Contains(text, "ORDER BY CASE state"): // what one rule did with one entry
+			case strings.Contains(text, "ORDER BY CASE t.state"): // what one rule did with one entry
 			case strings.Contains(text, "UNION") && table == "": // lanes, of which there are few
 			default:
 				t.Errorf("%s\n\tin %s", step, strings.Join(strings.Fields(text), " "))
@@ -69,7 +69,8 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"WHERE backfill = $1 AND backfill <> 0 AND state IN", "transfers_backfill (backfill=? AND state=?)"},
 		{"WHERE webhook_id = $1 AND state = 'pending' AND owed <> ''", "events_owed (webhook_id=?)"},
 		{"AND rule || '' = $3", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
-		{"ORDER BY CASE state", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"AND held_by <> '' AND state || '' = 'queued'", "transfers_held (held_by=?)"},
+		{"ORDER BY CASE t.state", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"GROUP BY state, portal", "COVERING INDEX transfers_waiting (state=?)"},
 		{"SELECT received_at FROM events WHERE state = 'pending'", "events_state (state=?)"},
 		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},

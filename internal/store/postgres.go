@@ -101,6 +101,16 @@ func (s *Store) lockQueued(ctx context.Context, tx *sql.Tx, taken []Transfer) ([
 	return slices.DeleteFunc(taken, func(t Transfer) bool { return !queued[t.ID] }), err
 }
 
+// unlocked makes of a condition on blocked transfers one that leaves out those which another
+// transaction has locked: somebody acts on them who may be waiting for this transaction. The sweep
+// comes back to them.
+func (s *Store) unlocked(condition string) string {
+	if s.kind != PostgreSQL {
+		return condition
+	}
+	return `id IN (SELECT id FROM transfers WHERE state || '' = 'blocked' AND ` + condition + ` FOR UPDATE SKIP LOCKED)`
+}
+
 // lockDestination makes claims for one destination wait for each other, so that each sees what
 // the others are about to put there. On SQLite writing transactions are serial anyway.
 func (s *Store) lockDestination(ctx context.Context, tx *sql.Tx, portal string, destination event.ID) error {

@@ -69,14 +69,7 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 		return strings.Compare(string(a.Action), string(b.Action)) // "copy" < "move"
 	})
 	for _, t := range transfers {
-		find := s.requeueEarlier
-		if t.backfill() == 0 {
-			find = s.requeueTwin
-			if err := s.overtakeBackfill(ctx, tx, t, d.EventID, now); err != nil {
-				return err
-			}
-		}
-		twin, err := find(ctx, tx, t, d.EventID, now)
+		twin, err := s.requeueSame(ctx, tx, t, d.EventID, now)
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
 		}
@@ -117,6 +110,29 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 	return nil
 }
 
+// requeueSame looks for a transfer that stands for a new one, and queues it again where it failed.
+func (s *Store) requeueSame(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) (twin, error) {
+	if t.backfill() != 0 {
+		return s.requeueEarlier(ctx, tx, t, newcomer, now)
+	}
+	// What a backfill has queued is overtaken by what brings the entry itself, not by a second report
+	// of what is done with or was cancelled. The second look is for what was sent meanwhile.
+	found, err := s.requeueTwin(ctx, tx, t, newcomer, now, notOvertaken)
+	if err != nil || found.found {
+		return found, err
+	}
+	if err := s.overtakeBackfill(ctx, tx, t, newcomer, now); err != nil {
+		return twin{}, err
+	}
+	return s.requeueTwin(ctx, tx, t, newcomer, now, notCancelled)
+}
+
+// Of the transfers of backfills, those that may be the twin of an event's.
+const (
+	notCancelled = `NOT (t.backfill <> 0 AND t.state = 'cancelled')`
+	notOvertaken = `NOT (t.backfill <> 0 AND (t.state = 'cancelled' OR t.sent_at = 0 AND t.state IN ('queued', 'blocked')))`
+)
+
 // twin is a transfer that an earlier report of the same happening caused.
 type twin struct {
 	found, requeued bool
@@ -128,7 +144,7 @@ type twin struct {
 // when it was decided on in part or is replayed. One of another event that failed is queued again,
 // because the newcomer is somebody's second try, and so is one that failed before its own event was
 // replayed.
-func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) (twin, error) {
+func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time, among string) (twin, error) {
 	var id int64
 	var lane string
 	var action event.Action
@@ -140,7 +156,7 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
 				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11))
-			AND NOT (t.backfill <> 0 AND t.state = 'cancelled')
+			AND `+among+`
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
@@ -309,9 +325,8 @@ func (s *Store) unblockMoves(ctx context.Context, tx *sql.Tx, transfers []int64,
 	var lanes []string
 	err := inChunks(transfers, 500, func(chunk []int64) error {
 		rows, err := tx.QueryContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
-			WHERE state || '' = 'blocked'
-				AND (portal, entry_kind, entry_id) IN (SELECT portal, entry_kind, entry_id FROM transfers WHERE id IN `+
-			placeholders(2, len(chunk))+`)
+			WHERE state || '' = 'blocked' AND `+s.unlocked(`(portal, entry_kind, entry_id) IN
+				(SELECT portal, entry_kind, entry_id FROM transfers WHERE id IN `+placeholders(2, len(chunk))+`)`)+`
 				AND `+copiesEnded+`
 			RETURNING lane`, append([]any{millis(now)}, anys(chunk)...)...)
 		if err != nil {
