@@ -26,7 +26,7 @@ func TestSettlingDoesNotWaitForMovesThatSomebodyActsOn(t *testing.T) {
 			return err
 		}
 		go func() {
-			_, err := h.Store.Act(context.WithoutCancel(h.ctx()), Cancel, []int64{2, 3}, "Ann")
+			_, err := h.Act(context.WithoutCancel(h.ctx()), Cancel, []int64{2, 3}, "Ann")
 			acted <- err
 		}()
 		for waits := 0; waits == 0; {
