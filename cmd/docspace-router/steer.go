@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // authorOf names who uses a command, for what is kept of it.
@@ -143,21 +145,38 @@ func collect[T any](ctx context.Context, gateway adminFlags, path string, l *lis
 	}
 }
 
-// table writes rows in columns.
+// table writes rows in columns. On a terminal the last column has what the others leave of the
+// width; elsewhere nothing is cut.
 type table struct {
-	to   io.Writer
-	text *bytes.Buffer
-	w    *tabwriter.Writer
+	to    io.Writer
+	text  *bytes.Buffer
+	w     *tabwriter.Writer
+	width int // of the terminal; 0: there is none
 }
+
+// narrowest is the width below which a terminal's lines wrap: less would say nothing.
+const narrowest = 80
 
 func newTable(w io.Writer, head ...string) table {
 	text := new(bytes.Buffer)
-	t := table{w, text, tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
+	t := table{to: w, text: text, w: tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		columns, _, _ := term.GetSize(int(f.Fd())) // 0 with an error
+		t.width = max(columns, narrowest)
+	}
 	t.row(head...)
 	return t
 }
 
 func (t table) row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
+
+// cell makes a text fit into a column that is not the last.
+func (t table) cell(s string, width int) string {
+	if t.width == 0 {
+		return printable(s)
+	}
+	return short(s, width)
+}
 
 // end writes the table, without the spaces that fill the last columns.
 func (t table) end() error {
@@ -165,7 +184,11 @@ func (t table) end() error {
 		return err
 	}
 	for line := range strings.Lines(t.text.String()) {
-		if _, err := fmt.Fprintln(t.to, strings.TrimRight(line, " \n")); err != nil {
+		line = strings.TrimRight(line, " \n")
+		if t.width > 0 {
+			line = short(line, t.width)
+		}
+		if _, err := fmt.Fprintln(t.to, line); err != nil {
 			return err
 		}
 	}

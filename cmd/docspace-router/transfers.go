@@ -72,7 +72,7 @@ func printTransfers(env environment, all []admin.Transfer, more bool) error {
 	}
 	t := newTable(env.stdout, "ID", "CREATED", "STATE", "RULE", "TITLE", "WHY")
 	for _, tr := range all {
-		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), short(tr.Rule, 16), short(tr.Title, 24), short(waitsFor(tr), 24))
+		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), t.cell(tr.Rule, 16), t.cell(tr.Title, 24), printable(waitsFor(tr)))
 	}
 	if err := t.end(); err != nil {
 		return err
