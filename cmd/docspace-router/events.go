@@ -30,7 +30,7 @@ func newEventsList(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, "pending, routed, ignored, failed")
+	list.add(cmd, "pending", "routed", "ignored", "failed")
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {

@@ -123,8 +123,12 @@ func addOutput(cmd *cobra.Command) *choice {
 // period is a flag that takes a time span of some length.
 type period time.Duration
 
-// String implements pflag.Value. It leaves out the zero minutes and seconds.
+// String implements pflag.Value. It leaves out the zero minutes and seconds. No time at all is no
+// default that help should name.
 func (p *period) String() string {
+	if *p == 0 {
+		return ""
+	}
 	s := time.Duration(*p).String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(s, zero) {

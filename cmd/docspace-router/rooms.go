@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
@@ -174,8 +175,7 @@ func scopeHint(err error) string {
 
 // statusLine shows a line that is overwritten, when people watch, and in the end removes it.
 func statusLine(w io.Writer) (show func(format string, args ...any), done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !isTerminal(f) {
+	if !isTerminal(w) {
 		return func(string, ...any) {}, func() {}
 	}
 	shown := 0
@@ -190,9 +190,10 @@ func statusLine(w io.Writer) (show func(format string, args ...any), done func()
 	}
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// isTerminal reports whether a stream is one; /dev/null, a device as well, is none.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func printRooms(w io.Writer, all []roomList, o rooms.Options) {

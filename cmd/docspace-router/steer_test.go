@@ -41,3 +41,30 @@ func TestPipedTransfersAreNotCut(t *testing.T) {
 		t.Errorf("%v\n%s%s", err, out.String(), errs.String())
 	}
 }
+
+func TestManyAreChangedOnlyWithAYes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ input, want string }{
+		{"y\n", ""},
+		{"YES", ""},
+		{"n\n", "nothing was done"},
+		{"\n", "nothing was done"},
+		{"", "no terminal to ask on: give --yes"},
+	} {
+		var errs bytes.Buffer
+		err := confirm(environment{stdin: strings.NewReader(tt.input), stderr: &errs}, false, "retry of 3 transfers.")
+		if got := errorText(err); got != tt.want {
+			t.Errorf("answer %q: error %q, want %q", tt.input, got, tt.want)
+		}
+		if !strings.HasPrefix(errs.String(), "retry of 3 transfers. Go on? [y/N] ") {
+			t.Errorf("asked %q", errs.String())
+		}
+	}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ import (
 	"docspace-router/internal/event"
 )
 
-const transferStates = "blocked, queued, sending, done, skipped, failed, cancelled"
+var transferStates = []string{"blocked", "queued", "sending", "done", "skipped", "failed", "cancelled"}
 
 func newTransfers(env environment) *cobra.Command {
 	return group(env, "transfers", "Lists transfers, tells their story, tries them again or cancels them",
@@ -36,7 +35,7 @@ func newTransfersList(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, transferStates)
+	list.add(cmd, transferStates...)
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
@@ -205,7 +204,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 	cmd := &cobra.Command{Use: action + " ID… | FILTER"}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, transferStates)
+	list.add(cmd, transferStates...)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
@@ -221,10 +220,12 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 			return misused("say which transfers: their ids, a filter such as --rule, or all of them with --all-%s", map[string]string{"retry": "failed", "cancel": "waiting"}[action])
 		}
 		scope := admin.ManyScope{IDs: ids, All: *all, Portal: list.portal, Rule: list.rule, Search: list.search}
-		for state := range strings.SplitSeq(list.states, ",") {
-			if state != "" {
-				scope.States = append(scope.States, event.State(strings.TrimSpace(state)))
-			}
+		states, err := list.chosen()
+		if err != nil {
+			return err
+		}
+		for _, state := range states {
+			scope.States = append(scope.States, event.State(state))
 		}
 		if !list.since.IsZero() {
 			scope.Since = &list.since.Time
@@ -252,8 +253,9 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 			return err
 		case counted.Matched == 0:
 			return errors.New("no such transfers: nothing was done")
-		case !confirmed(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))):
-			return errors.New("nothing was done")
+		}
+		if err := confirm(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))); err != nil {
+			return err
 		}
 	}
 	done, err := send(scope)
