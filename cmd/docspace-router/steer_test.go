@@ -68,3 +68,22 @@ func errorText(err error) string {
 	}
 	return err.Error()
 }
+
+func TestWhatBecameOfManyTransfers(t *testing.T) {
+	t.Parallel()
+	refused := []admin.Refusal{{ID: 7, Reason: "it is done"}}
+	for _, tt := range []struct {
+		action string
+		done   admin.ManyResult
+		want   string
+	}{
+		{"cancel", admin.ManyResult{Acted: 1}, "1 transfer cancelled"},
+		{"retry", admin.ManyResult{Acted: 2, Refused: refused}, "2 transfers queued again"},
+		{"retry", admin.ManyResult{Refused: refused}, "nothing was retried"},
+		{"cancel", admin.ManyResult{}, "nothing was cancelled: the transfers have changed meanwhile"},
+	} {
+		if got := outcome(tt.action, tt.done); got != tt.want {
+			t.Errorf("%s %+v: %q, want %q", tt.action, tt.done, got, tt.want)
+		}
+	}
+}

@@ -267,7 +267,7 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 			return err
 		}
 	} else {
-		fmt.Fprintf(env.stdout, "%s: %s\n", action, count(done.Acted, "transfer"))
+		fmt.Fprintln(env.stdout, outcome(action, done))
 		for _, r := range done.Refused {
 			fmt.Fprintf(env.stderr, "transfer %d: %s\n", r.ID, r.Reason)
 		}
@@ -276,4 +276,16 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 		return found()
 	}
 	return nil
+}
+
+// outcome says what became of the transfers that were meant.
+func outcome(action string, done admin.ManyResult) string {
+	how := map[string][2]string{"retry": {"retried", "queued again"}, "cancel": {"cancelled", "cancelled"}}[action]
+	switch {
+	case done.Acted > 0:
+		return count(done.Acted, "transfer") + " " + how[1]
+	case len(done.Refused) > 0:
+		return "nothing was " + how[0]
+	}
+	return "nothing was " + how[0] + ": the transfers have changed meanwhile"
 }
