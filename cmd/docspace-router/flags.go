@@ -64,6 +64,9 @@ func badValue(f *pflag.Flag, value string, err error) error {
 	return err
 }
 
+// defaultRules is the rules file where none is named.
+const defaultRules = "rules.yaml"
+
 // rulesFlags are what every command needs to read a rules file.
 type rulesFlags struct {
 	path          string
@@ -81,7 +84,7 @@ func (r *rulesFlags) add(cmd *cobra.Command) {
 
 // addFile is for commands that do not care how deliveries are signed.
 func (r *rulesFlags) addFile(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+	cmd.Flags().StringVar(&r.path, "rules", defaultRules, "the rules `file`, or a directory whose *.yaml files belong together")
 }
 
 func (r *rulesFlags) options(env environment) config.Options {

@@ -150,10 +150,19 @@ func listRooms(ctx context.Context, env environment, portals []config.Portal, o 
 	var failed []error
 	for _, r := range all {
 		if r.err != nil {
-			failed = append(failed, fmt.Errorf("portal %s: %w%s", r.portal.Name, r.err, scopeHint(r.err)))
+			failed = append(failed, fmt.Errorf("portal %s: %w", r.portal.Name, roomsFailed(r.portal, r.err)))
 		}
 	}
 	return errors.Join(err, findings(errors.Join(failed...)))
+}
+
+// roomsFailed says what can be done about a portal that was not listed.
+func roomsFailed(p config.Portal, err error) error {
+	var unanswered *docspace.UnansweredError
+	if errors.As(err, &unanswered) && !unanswered.Sent && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s does not answer: %w: is the address right, in %s or the rules file?", p.URL, causeOf(err), config.HostVariable)
+	}
+	return fmt.Errorf("%w%s", err, scopeHint(err))
 }
 
 // scopeHint says what a refusal without a reason most likely means.
