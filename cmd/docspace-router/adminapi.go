@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -97,7 +99,7 @@ func (a adminFlags) open(ctx context.Context, c apiCall) (io.ReadCloser, error) 
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the gateway at %s: %w (is it running, and is --admin right?)", address, err)
+		return nil, unreachable(address, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
@@ -108,6 +110,28 @@ func (a adminFlags) open(ctx context.Context, c apiCall) (io.ReadCloser, error) 
 		return nil, fmt.Errorf("ask the gateway at %s: %w", address, err)
 	}
 	return nil, refusal(resp.StatusCode, raw)
+}
+
+// unreachable says in words that the gateway did not answer.
+func unreachable(address string, err error) error {
+	return fmt.Errorf("the gateway at %s does not answer: %w: is it running, and is --admin right?", address, causeOf(err))
+}
+
+// causeOf is why nothing answered, without the address and the system call that Go names around it.
+func causeOf(err error) error {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	var call *net.OpError
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	var system *os.SyscallError
+	if errors.As(err, &system) {
+		err = system.Err
+	}
+	return err
 }
 
 // refusal makes an error of an answer, in the API's own words where it has some.

@@ -30,7 +30,7 @@ func newEventsList(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, "pending, routed, ignored, failed")
+	list.add(cmd, "pending", "routed", "ignored", "failed")
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
@@ -52,7 +52,7 @@ func newEventsList(env environment) *cobra.Command {
 		}
 		t := newTable(env.stdout, "ID", "RECEIVED", "STATE", "TRIGGER", "TITLE", "WHY")
 		for _, e := range all {
-			t.row(fmt.Sprint(e.ID), clockTime(e.ReceivedAt), string(e.State), short(e.Trigger, 14), short(e.Title, 26), short(e.Reason, 24))
+			t.row(fmt.Sprint(e.ID), clockTime(e.ReceivedAt), string(e.State), t.cell(e.Trigger, 14), t.cell(e.Title, 26), printable(e.Reason))
 		}
 		if err := t.end(); err != nil {
 			return err

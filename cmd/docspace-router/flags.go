@@ -64,6 +64,9 @@ func badValue(f *pflag.Flag, value string, err error) error {
 	return err
 }
 
+// defaultRules is the rules file where none is named.
+const defaultRules = "rules.yaml"
+
 // rulesFlags are what every command needs to read a rules file.
 type rulesFlags struct {
 	path          string
@@ -81,7 +84,7 @@ func (r *rulesFlags) add(cmd *cobra.Command) {
 
 // addFile is for commands that do not care how deliveries are signed.
 func (r *rulesFlags) addFile(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.path, "rules", "rules.yaml", "the rules `file`, or a directory whose *.yaml files belong together")
+	cmd.Flags().StringVar(&r.path, "rules", defaultRules, "the rules `file`, or a directory whose *.yaml files belong together")
 }
 
 func (r *rulesFlags) options(env environment) config.Options {
@@ -123,8 +126,12 @@ func addOutput(cmd *cobra.Command) *choice {
 // period is a flag that takes a time span of some length.
 type period time.Duration
 
-// String implements pflag.Value. It leaves out the zero minutes and seconds.
+// String implements pflag.Value. It leaves out the zero minutes and seconds. No time at all is no
+// default that help should name.
 func (p *period) String() string {
+	if *p == 0 {
+		return ""
+	}
 	s := time.Duration(*p).String()
 	for _, zero := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(s, zero) {

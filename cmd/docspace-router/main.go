@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -56,6 +57,7 @@ func run(ctx context.Context, env environment) int {
 func report(w io.Writer, err error) {
 	var problems config.Problems
 	var tests *testProblems
+	var file *config.FileError
 	switch {
 	case err == nil:
 		return
@@ -65,6 +67,8 @@ func report(w io.Writer, err error) {
 	case errors.As(err, &problems):
 		fmt.Fprintln(w, problems)
 		err = fmt.Errorf("the rules file has %s", count(len(problems), "problem"))
+	case errors.As(err, &file) && file.Path == defaultRules && errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w: name yours with --rules, or begin with a copy of rules.example.yaml", err)
 	}
 	fmt.Fprintf(w, "docspace-router: %v\n", err)
 }

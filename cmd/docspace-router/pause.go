@@ -9,12 +9,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
+
+// longestReason is how much the admin API takes, in characters.
+const longestReason = 500
 
 func newPause(env environment) *cobra.Command {
 	var gateway adminFlags
@@ -32,15 +37,19 @@ Where a rule and a portal have one name, write rule/NAME or portal/NAME.`,
 	gateway.add(cmd)
 	withVariables(cmd)
 	var length period
-	cmd.Flags().Var(&length, "for", "how long, as in 2h or 30m; at most 90 days")
-	reason := cmd.Flags().String("reason", "", "the `reason`, for those who will wonder")
+	cmd.Flags().Var(&length, "for", "how long, as in 2h or 30m; at most 90 days, 2160h")
+	reason := cmd.Flags().String("reason", "", fmt.Sprintf("the `reason`, for those who will wonder; at most %d characters", longestReason))
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		switch {
 		case length == 0:
 			return misused("say how long with --for, as in --for 2h: a pause that is forgotten must end")
+		case time.Duration(length) > steer.LongestPause:
+			return misused("--for: a pause lasts 90 days at most, which is %.0fh", steer.LongestPause.Hours())
 		case strings.TrimSpace(*reason) == "":
 			return misused("say why with --reason, for those who will wonder")
+		case utf8.RuneCountInString(*reason) > longestReason:
+			return misused("--reason: has more than %d characters", longestReason)
 		}
 		scope, name, err := pauseScope(cmd.Context(), gateway, args[0])
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
@@ -149,10 +150,19 @@ func listRooms(ctx context.Context, env environment, portals []config.Portal, o 
 	var failed []error
 	for _, r := range all {
 		if r.err != nil {
-			failed = append(failed, fmt.Errorf("portal %s: %w%s", r.portal.Name, r.err, scopeHint(r.err)))
+			failed = append(failed, fmt.Errorf("portal %s: %w", r.portal.Name, roomsFailed(r.portal, r.err)))
 		}
 	}
 	return errors.Join(err, findings(errors.Join(failed...)))
+}
+
+// roomsFailed says what can be done about a portal that was not listed.
+func roomsFailed(p config.Portal, err error) error {
+	var unanswered *docspace.UnansweredError
+	if errors.As(err, &unanswered) && !unanswered.Sent && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s does not answer: %w: is the address right, in %s or the rules file?", p.URL, causeOf(err), config.HostVariable)
+	}
+	return fmt.Errorf("%w%s", err, scopeHint(err))
 }
 
 // scopeHint says what a refusal without a reason most likely means.
@@ -174,8 +184,7 @@ func scopeHint(err error) string {
 
 // statusLine shows a line that is overwritten, when people watch, and in the end removes it.
 func statusLine(w io.Writer) (show func(format string, args ...any), done func()) {
-	f, ok := w.(*os.File)
-	if !ok || !isTerminal(f) {
+	if !isTerminal(w) {
 		return func(string, ...any) {}, func() {}
 	}
 	shown := 0
@@ -190,9 +199,10 @@ func statusLine(w io.Writer) (show func(format string, args ...any), done func()
 	}
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// isTerminal reports whether a stream is one; /dev/null, a device as well, is none.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func printRooms(w io.Writer, all []roomList, o rooms.Options) {

@@ -130,6 +130,15 @@ Folders more than 2 levels down are not listed: see --depth.
 	}
 }
 
+func TestRoomsOfAPortalThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	status, _, stderr := invoke(t, map[string]string{"DOCSPACE_API_HOST": "http://127.0.0.1:9", "DOCSPACE_API_KEY": "key"}, "rooms")
+	const want = "docspace-router: portal default: http://127.0.0.1:9 does not answer: connection refused: is the address right, in DOCSPACE_API_HOST or the rules file?\n"
+	if status != 1 || stderr != want {
+		t.Errorf("status %d, stderr %q, want %q", status, stderr, want)
+	}
+}
+
 func TestRoomsForScripts(t *testing.T) {
 	t.Parallel()
 	_, _, variables := roomsPortal(t)

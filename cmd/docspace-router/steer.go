@@ -3,11 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,6 +18,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"docspace-router/internal/rules"
 )
 
 // authorOf names who uses a command, for what is kept of it.
@@ -92,13 +98,15 @@ func oneID(what string) cobra.PositionalArgs {
 
 // listFlags narrow a list.
 type listFlags struct {
+	known                        []string // states
 	states, portal, rule, search string
 	since, until                 moment
 	limit                        int
 }
 
-func (l *listFlags) add(cmd *cobra.Command, states string) {
-	cmd.Flags().StringVar(&l.states, "state", "", "only these `states`, separated by commas: "+states)
+func (l *listFlags) add(cmd *cobra.Command, known ...string) {
+	l.known = known
+	cmd.Flags().StringVar(&l.states, "state", "", "only these `states`, separated by commas: "+strings.Join(known, ", "))
 	cmd.Flags().StringVar(&l.portal, "portal", "", "only the portal of this `name`")
 	cmd.Flags().StringVar(&l.rule, "rule", "", "only what the rule of this `name` caused")
 	cmd.Flags().StringVarP(&l.search, "search", "q", "", "only entries with this `text` in their title, in whatever case")
@@ -108,6 +116,26 @@ func (l *listFlags) add(cmd *cobra.Command, states string) {
 
 func (l *listFlags) addLimit(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&l.limit, "limit", 50, "how many to show at most, the newest")
+}
+
+// chosen are the states that are meant.
+func (l *listFlags) chosen() ([]string, error) {
+	if l.states == "" {
+		return nil, nil
+	}
+	var states []string
+	for state := range strings.SplitSeq(l.states, ",") {
+		state = strings.TrimSpace(state)
+		if !slices.Contains(l.known, state) {
+			hint := ""
+			if near := rules.Nearest(state, l.known); near != "" {
+				hint = fmt.Sprintf(", did you mean %s?", near)
+			}
+			return nil, misused("--state: %s is none of %s%s", cmp.Or(printable(state), `""`), strings.Join(l.known, ", "), hint)
+		}
+		states = append(states, state)
+	}
+	return states, nil
 }
 
 func (l *listFlags) query() url.Values {
@@ -128,7 +156,14 @@ func collect[T any](ctx context.Context, gateway adminFlags, path string, l *lis
 	if l.limit < 1 {
 		return nil, false, misused("--limit: want at least 1")
 	}
+	states, err := l.chosen()
+	if err != nil {
+		return nil, false, err
+	}
 	q := l.query()
+	if len(states) > 0 {
+		q.Set("state", strings.Join(states, ","))
+	}
 	for {
 		q.Set("limit", strconv.Itoa(min(l.limit-len(all), 1000)))
 		into, items := page()
@@ -143,21 +178,38 @@ func collect[T any](ctx context.Context, gateway adminFlags, path string, l *lis
 	}
 }
 
-// table writes rows in columns.
+// table writes rows in columns. On a terminal the last column has what the others leave of the
+// width; elsewhere nothing is cut.
 type table struct {
-	to   io.Writer
-	text *bytes.Buffer
-	w    *tabwriter.Writer
+	to    io.Writer
+	text  *bytes.Buffer
+	w     *tabwriter.Writer
+	width int // of the terminal; 0: there is none
 }
+
+// narrowest is the width below which a terminal's lines wrap: less would say nothing.
+const narrowest = 80
 
 func newTable(w io.Writer, head ...string) table {
 	text := new(bytes.Buffer)
-	t := table{w, text, tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
+	t := table{to: w, text: text, w: tabwriter.NewWriter(text, 0, 0, 2, ' ', 0)}
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
+		columns, _, _ := term.GetSize(int(f.Fd())) // 0 with an error
+		t.width = max(columns, narrowest)
+	}
 	t.row(head...)
 	return t
 }
 
 func (t table) row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
+
+// cell makes a text fit into a column that is not the last.
+func (t table) cell(s string, width int) string {
+	if t.width == 0 {
+		return printable(s)
+	}
+	return short(s, width)
+}
 
 // end writes the table, without the spaces that fill the last columns.
 func (t table) end() error {
@@ -165,7 +217,11 @@ func (t table) end() error {
 		return err
 	}
 	for line := range strings.Lines(t.text.String()) {
-		if _, err := fmt.Fprintln(t.to, strings.TrimRight(line, " \n")); err != nil {
+		line = strings.TrimRight(line, " \n")
+		if t.width > 0 {
+			line = short(line, t.width)
+		}
+		if _, err := fmt.Fprintln(t.to, line); err != nil {
 			return err
 		}
 	}
@@ -196,18 +252,22 @@ func clockTimeOr(t *time.Time, other string) string {
 	return clockTime(*t)
 }
 
-// confirmed asks before many things are changed.
-func confirmed(env environment, yes bool, question string) bool {
+// confirm asks before many things are changed.
+func confirm(env environment, yes bool, question string) error {
 	if yes {
 		fmt.Fprintln(env.stderr, question)
-		return true
+		return nil
 	}
 	fmt.Fprintf(env.stderr, "%s Go on? [y/N] ", question)
-	answer, _ := bufio.NewReader(env.stdin).ReadString('\n')
+	answer, err := bufio.NewReader(env.stdin).ReadString('\n')
 	fmt.Fprintln(env.stderr)
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
-		return true
+		return nil
+	case "":
+		if err != nil && !isTerminal(env.stdin) {
+			return misused("no terminal to ask on: give --yes")
+		}
 	}
-	return false
+	return errors.New("nothing was done")
 }

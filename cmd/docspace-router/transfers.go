@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,7 @@ import (
 	"docspace-router/internal/event"
 )
 
-const transferStates = "blocked, queued, sending, done, skipped, failed, cancelled"
+var transferStates = []string{"blocked", "queued", "sending", "done", "skipped", "failed", "cancelled"}
 
 func newTransfers(env environment) *cobra.Command {
 	return group(env, "transfers", "Lists transfers, tells their story, tries them again or cancels them",
@@ -36,7 +35,7 @@ func newTransfersList(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, transferStates)
+	list.add(cmd, transferStates...)
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +71,7 @@ func printTransfers(env environment, all []admin.Transfer, more bool) error {
 	}
 	t := newTable(env.stdout, "ID", "CREATED", "STATE", "RULE", "TITLE", "WHY")
 	for _, tr := range all {
-		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), short(tr.Rule, 16), short(tr.Title, 24), short(waitsFor(tr), 24))
+		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), t.cell(tr.Rule, 16), t.cell(tr.Title, 24), printable(waitsFor(tr)))
 	}
 	if err := t.end(); err != nil {
 		return err
@@ -205,7 +204,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 	cmd := &cobra.Command{Use: action + " ID… | FILTER"}
 	gateway.add(cmd)
 	withVariables(cmd)
-	list.add(cmd, transferStates)
+	list.add(cmd, transferStates...)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
@@ -221,10 +220,12 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 			return misused("say which transfers: their ids, a filter such as --rule, or all of them with --all-%s", map[string]string{"retry": "failed", "cancel": "waiting"}[action])
 		}
 		scope := admin.ManyScope{IDs: ids, All: *all, Portal: list.portal, Rule: list.rule, Search: list.search}
-		for state := range strings.SplitSeq(list.states, ",") {
-			if state != "" {
-				scope.States = append(scope.States, event.State(strings.TrimSpace(state)))
-			}
+		states, err := list.chosen()
+		if err != nil {
+			return err
+		}
+		for _, state := range states {
+			scope.States = append(scope.States, event.State(state))
 		}
 		if !list.since.IsZero() {
 			scope.Since = &list.since.Time
@@ -252,8 +253,9 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 			return err
 		case counted.Matched == 0:
 			return errors.New("no such transfers: nothing was done")
-		case !confirmed(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))):
-			return errors.New("nothing was done")
+		}
+		if err := confirm(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))); err != nil {
+			return err
 		}
 	}
 	done, err := send(scope)
@@ -265,7 +267,7 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 			return err
 		}
 	} else {
-		fmt.Fprintf(env.stdout, "%s: %s\n", action, count(done.Acted, "transfer"))
+		fmt.Fprintln(env.stdout, outcome(action, done))
 		for _, r := range done.Refused {
 			fmt.Fprintf(env.stderr, "transfer %d: %s\n", r.ID, r.Reason)
 		}
@@ -274,4 +276,16 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 		return found()
 	}
 	return nil
+}
+
+// outcome says what became of the transfers that were meant.
+func outcome(action string, done admin.ManyResult) string {
+	how := map[string][2]string{"retry": {"retried", "queued again"}, "cancel": {"cancelled", "cancelled"}}[action]
+	switch {
+	case done.Acted > 0:
+		return count(done.Acted, "transfer") + " " + how[1]
+	case len(done.Refused) > 0:
+		return "nothing was " + how[0]
+	}
+	return "nothing was " + how[0] + ": the transfers have changed meanwhile"
 }

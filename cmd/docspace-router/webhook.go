@@ -138,7 +138,7 @@ func newWebhookList(env environment) *cobra.Command {
 		Short: "Lists the webhooks that the API key's account sees",
 		Long: `list shows the webhooks of each portal that the API key's account may see: an
 administrator's account sees all, others their own. With --public-url it says which is the
-gateway's and what is wrong with it.
+gateway's and what is wrong with it; without, only a webhook's name can tell.
 
 Exit status: 0 all is well, 1 something is wrong or a portal could not be asked, 2 wrong
 usage or unreadable input.`,
@@ -164,7 +164,7 @@ type listedWebhook struct {
 	URL         string     `json:"url"`
 	Enabled     bool       `json:"enabled"`
 	Triggers    []string   `json:"triggers"`
-	Own         bool       `json:"own"`
+	Own         *bool      `json:"own,omitempty"` // nil: it cannot be told
 	LastSuccess *time.Time `json:"last_success,omitempty"`
 	LastFailure *time.Time `json:"last_failure,omitempty"`
 }
@@ -196,6 +196,9 @@ func listWebhooks(ctx context.Context, env environment, output string, desks []*
 		}
 	} else {
 		printWebhooks(env.stdout, list)
+		if !compare && len(list) > 0 {
+			fmt.Fprintln(env.stderr, "OURS goes by the names alone: give --public-url to be certain, and to learn what is wrong")
+		}
 		for _, p := range problems {
 			fmt.Fprintln(env.stdout, p)
 		}
@@ -212,7 +215,7 @@ func listWebhooks(ctx context.Context, env environment, output string, desks []*
 func (d *webhookDesk) listed(h docspace.Webhook) listedWebhook {
 	l := listedWebhook{
 		Portal: d.portal.Name, ID: h.ID, Name: h.Name, URL: h.URL, Enabled: h.Enabled, Triggers: webhook.Names(d.triggers, h.Triggers),
-		Own: len(d.wish.Own([]docspace.Webhook{h}, nil)) > 0,
+		Own: d.own(h),
 	}
 	if !h.LastSuccess.IsZero() {
 		l.LastSuccess = &h.LastSuccess
@@ -221,6 +224,17 @@ func (d *webhookDesk) listed(h docspace.Webhook) listedWebhook {
 		l.LastFailure = &h.LastFailure
 	}
 	return l
+}
+
+// own reports whether a webhook is the gateway's. Without the gateway's address only a name can say so.
+func (d *webhookDesk) own(h docspace.Webhook) *bool {
+	own := len(d.wish.Own([]docspace.Webhook{h}, nil)) > 0
+	if len(d.wish.Addresses) == 0 {
+		if own = d.wish.NamedAsOwn(h); !own {
+			return nil
+		}
+	}
+	return &own
 }
 
 func printWebhooks(w io.Writer, list []listedWebhook) {
@@ -232,7 +246,11 @@ func printWebhooks(w io.Writer, list []listedWebhook) {
 	fmt.Fprintln(table, "PORTAL\tID\tNAME\tENABLED\tOURS\tURL\tTRIGGERS")
 	yes := map[bool]string{true: "yes", false: "no"}
 	for _, h := range list {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", h.Portal, h.ID, h.Name, yes[h.Enabled], yes[h.Own], h.URL, strings.Join(h.Triggers, " "))
+		ours := "?"
+		if h.Own != nil {
+			ours = yes[*h.Own]
+		}
+		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", h.Portal, h.ID, h.Name, yes[h.Enabled], ours, h.URL, strings.Join(h.Triggers, " "))
 	}
 	// Nobody is left to tell when the terminal is gone.
 	_ = table.Flush()

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -113,10 +114,21 @@ func TestWebhookRegisterListRemove(t *testing.T) {
 	d.want(0, "done: create it", "register")
 	d.want(0, "webhook 2 is as it should be", "register")
 	list := d.listed()
-	if len(list) != 2 || list[0].Own || !list[1].Own || !list[1].Enabled || !slices.Equal(list[1].Triggers, []string{"file.uploaded", "folder.created"}) {
+	if len(list) != 2 || *list[0].Own || !*list[1].Own || !list[1].Enabled || !slices.Equal(list[1].Triggers, []string{"file.uploaded", "folder.created"}) {
 		t.Fatalf("webhooks %+v", list)
 	}
 	d.want(0, "2", "list")
+
+	// Without the address the name tells, and of others nothing is known.
+	delete(d.variables, "ROUTER_PUBLIC_URL")
+	said := d.want(0, "OURS goes by the names alone: give --public-url", "list")
+	if !regexp.MustCompile(`somebody's +yes +\? `).MatchString(said) || !regexp.MustCompile(`docspace-router default at \S+ +yes +yes `).MatchString(said) {
+		t.Errorf("listed without --public-url:\n%s", said)
+	}
+	if list := d.listed(); list[0].Own != nil || !*list[1].Own {
+		t.Errorf("webhooks without --public-url: %+v", list)
+	}
+	d.variables["ROUTER_PUBLIC_URL"] = d.endpoint.URL
 
 	// What somebody has changed, and what the rules need by now, is set right.
 	d.rules("", "file.created", "file.uploaded")

@@ -336,6 +336,7 @@ func TestListsAreFiltered(t *testing.T) {
 		{"transfers since a time", "transfers?since=" + at(0), "3 2 1", ""},
 		{"transfers since later", "transfers?since=" + at(time.Second), "", ""},
 		{"a page of transfers", "transfers?limit=1&cursor=3", "2", "2"},
+		{"a full page, and no more", "transfers?limit=1&cursor=2", "1", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

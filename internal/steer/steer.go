@@ -113,8 +113,8 @@ func (a *Actions) Replay(ctx context.Context, event int64, author string) error 
 	return nil
 }
 
-// longestPause is the longest a pause may last: one that is forgotten must end.
-const longestPause = 90 * 24 * time.Hour
+// LongestPause is the longest a pause may last: one that is forgotten must end.
+const LongestPause = 90 * 24 * time.Hour
 
 // Pause holds the transfers of a rule or portal until a time, in place of the pause there may be. The
 // error is ErrUnknown or ErrInvalid where that is so.
@@ -125,7 +125,7 @@ func (a *Actions) Pause(ctx context.Context, p store.Pause) error {
 		return fmt.Errorf("%w: the rules in use have no %s %q", ErrUnknown, p.Scope, p.Name)
 	case left <= 0:
 		return fmt.Errorf("%w: the pause would be over at once", ErrInvalid)
-	case left > longestPause:
+	case left > LongestPause:
 		return fmt.Errorf("%w: a pause lasts 90 days at most", ErrInvalid)
 	case strings.TrimSpace(p.Reason) == "":
 		return fmt.Errorf("%w: say why, for those who will wonder", ErrInvalid)

@@ -67,8 +67,8 @@ var (
 	eventList    = list[StoredEvent]{"events", storedEventColumns, "received_at", scanStoredEvent, func(e StoredEvent) int64 { return e.ID }}
 )
 
-// Transfers lists transfers, newest first. When there may be more, next is where the next page
-// begins: its Filter.Before.
+// Transfers lists transfers, newest first. When there are more, or a search could not look through
+// everything, next is where the next page begins: its Filter.Before.
 func (s *Store) Transfers(ctx context.Context, f Filter) (transfers []Transfer, next int64, err error) {
 	if transfers, next, err = transferList.read(ctx, s, f); err != nil {
 		return nil, 0, fmt.Errorf("list transfers: %w", err)
@@ -84,8 +84,19 @@ func (s *Store) Events(ctx context.Context, f Filter) (events []StoredEvent, nex
 	return events, next, nil
 }
 
-// read reads pages until there is a full one, or time is up.
+// read reads a page. One row more than is asked for is looked for, so that a full page says that
+// there is a next one only where there is.
 func (l list[T]) read(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
+	limit := max(f.Limit, 1)
+	f.Limit = limit + 1
+	if items, next, err = l.pages(ctx, s, f); len(items) > limit {
+		items, next = items[:limit], l.id(items[limit-1])
+	}
+	return items, next, err
+}
+
+// pages reads pages until there are as many rows as are wanted, or time is up.
+func (l list[T]) pages(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
 	until := time.Now().Add(searchFor)
 	for {
 		part, next, err := l.page(ctx, s, f)

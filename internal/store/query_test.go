@@ -109,6 +109,42 @@ func TestListsAreFiltered(t *testing.T) {
 	}
 }
 
+func TestOnlyAPageWithMoreAfterItHasANext(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	h.fill()
+	tests := []struct {
+		name              string
+		filter            Filter
+		events, transfers int64
+	}{
+		{"more than a page", Filter{Limit: 3}, 4, 2},
+		{"a full page, and no more", Filter{Limit: 4, Before: 5}, 0, 0},
+		{"as many as there are transfers", Filter{Limit: 4}, 3, 0},
+		{"as many as there are of a state", Filter{States: []string{"done", "ignored"}, Limit: 1}, 0, 0},
+		{"as many as there are of several states", Filter{States: []string{"queued", "done", "routed"}, Limit: 3}, 2, 0},
+		{"as many as there are of a rule", Filter{Rule: "copies", Limit: 3}, 0, 0},
+		{"as many as a search finds", Filter{Search: "report", Rule: "copies", Limit: 3}, 0, 0},
+		{"a search that finds more", Filter{Search: "report", Limit: 2}, 5, 3},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, events, err := h.Events(t.Context(), tt.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, transfers, err := h.Transfers(t.Context(), tt.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if events != tt.events || transfers != tt.transfers {
+				t.Errorf("next %d of events and %d of transfers, want %d and %d", events, transfers, tt.events, tt.transfers)
+			}
+		})
+	}
+}
+
 func TestAnEventWithItsBody(t *testing.T) {
 	t.Parallel()
 	h := open(t)

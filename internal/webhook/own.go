@@ -69,6 +69,14 @@ func nameOf(portal, public string) string {
 	return name
 }
 
+// NamedAsOwn reports whether a webhook bears the name that a gateway at its address would give it: all
+// that can be told where the gateway's own address is not known.
+func (w Wish) NamedAsOwn(h docspace.Webhook) bool {
+	base := strings.TrimSuffix(strings.TrimRight(h.URL, "/"), "/"+w.Portal)
+	public, ok := strings.CutSuffix(base, "/webhook")
+	return ok && h.Name == nameOf(w.Portal, public)
+}
+
 // pointsHere reports whether a webhook's address is one of the gateway's.
 func (w Wish) pointsHere(h docspace.Webhook) bool {
 	return slices.ContainsFunc(w.Addresses, func(a string) bool { return sameAddress(a, h.URL) })
