@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"docspace-router/internal/webhook"
 )
@@ -40,7 +41,11 @@ func (a *App) webhooksCheck(w io.Writer) {
 		return
 	}
 	for _, p := range a.current.Load().config.Portals {
-		s, _ := a.watch.Status(p.Name)
-		fmt.Fprintf(w, "webhook of %s: %s\n", p.Name, s)
+		s, known := a.watch.Status(p.Name)
+		asOf := ""
+		if known {
+			asOf = " (as of " + s.CheckedAt.UTC().Format(time.TimeOnly) + " UTC)"
+		}
+		fmt.Fprintf(w, "webhook of %s: %s%s\n", p.Name, s, asOf)
 	}
 }

@@ -36,7 +36,9 @@ type Options struct {
 	Enqueue Enqueue
 	// Portals returns the portal of that name in the configuration of this moment; the empty
 	// name means the only portal.
-	Portals    func(name string) (Portal, bool)
+	Portals func(name string) (Portal, bool)
+	// Stored, if any, is told the id of the webhook of each delivery that was stored.
+	Stored     func(portal, webhook string)
 	Timeout    time.Duration // for one group commit; default 10 s
 	Logger     *slog.Logger  // default slog.Default
 	Registerer prometheus.Registerer
@@ -47,6 +49,7 @@ type Options struct {
 // Handler serves the webhook endpoint.
 type Handler struct {
 	portals   func(string) (Portal, bool)
+	stored    func(portal, webhook string)
 	committer *committer
 	metrics   *metrics
 	log       *slog.Logger
@@ -68,9 +71,13 @@ func New(o Options) (*Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Stored == nil {
+		o.Stored = func(string, string) {}
+	}
 	m := newMetrics(o.Registerer)
 	return &Handler{
 		portals: o.Portals,
+		stored:  o.Stored,
 		committer: &committer{
 			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m, tracer: o.Tracer,
 			waiting: make(chan waiter, 1024), stopped: make(chan struct{}),
@@ -171,6 +178,7 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 		h.log.Error("delivery not stored", "portal", portal.Name, "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
 		return http.StatusServiceUnavailable, refusal("the delivery could not be stored; send it again")
 	}
+	h.stored(portal.Name, ev.WebhookID)
 	if duplicate {
 		h.metrics.duplicates.WithLabelValues(portal.Name).Inc()
 	} else {

@@ -81,10 +81,12 @@ type Watch struct {
 	log     *slog.Logger
 	metrics *metrics
 	asked   chan struct{} // holds one when a check is due now
+	woken   chan struct{} // holds one when there is a new doubt
 
-	mu     sync.Mutex // guards status and met
-	status map[string]Status
-	met    map[string][]string // ids of the webhooks that were visible once, by portal
+	mu      sync.Mutex // guards status, met and doubted
+	status  map[string]Status
+	met     map[string][]string // ids of the webhooks that were visible once, by portal
+	doubted map[string]doubt    // by portal
 }
 
 // New returns a Watch. It asks nothing before Run.
@@ -103,7 +105,8 @@ func New(o Options) (*Watch, error) {
 	}
 	return &Watch{
 		o: o, log: o.Logger.With("component", "webhook"), metrics: newMetrics(o.Registerer),
-		asked: make(chan struct{}, 1), status: map[string]Status{}, met: map[string][]string{},
+		asked: make(chan struct{}, 1), woken: make(chan struct{}, 1),
+		status: map[string]Status{}, met: map[string][]string{}, doubted: map[string]doubt{},
 	}, nil
 }
 
@@ -111,17 +114,28 @@ func New(o Options) (*Watch, error) {
 func (w *Watch) Run(ctx context.Context) error {
 	ticker := time.NewTicker(w.o.Every)
 	defer ticker.Stop()
-	for {
+	for all := true; ; {
 		var checks sync.WaitGroup
 		for _, p := range w.o.Portals() {
-			checks.Go(func() { w.check(ctx, p) })
+			if w.due(p.Wish.Portal, all) {
+				checks.Go(func() { w.check(ctx, p) })
+			}
 		}
 		checks.Wait()
+		var due <-chan time.Time // nil: never
+		if next, ok := w.nextDue(); ok {
+			due = time.After(next.Sub(w.o.Now()))
+		}
+		all = false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+			all = true
 		case <-w.asked:
+			all = true
+		case <-w.woken:
+		case <-due:
 		}
 	}
 }
@@ -175,6 +189,7 @@ func (w *Watch) check(ctx context.Context, p Portal) {
 	w.status[portal] = next
 	w.mu.Unlock()
 	w.metrics.checked(next)
+	w.patience(portal, last.String() != next.String())
 	if known && last.String() == next.String() || !known && next.OK() {
 		return
 	}
@@ -303,7 +318,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "1 for each kind of problem that the gateway's webhook had at the last check.",
 		}, []string{"portal", "problem"}),
 		last: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "docspace_router_webhook_lasttimestamp_seconds",
+			Name: "docspace_router_webhook_checked_timestamp_seconds",
 			Help: "When the gateway's webhook on the portal was last checked with success.",
 		}, []string{"portal"}),
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -248,6 +249,46 @@ func TestDriftIsFoundInOneCheckAndMended(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestADeliveryThatDoesNotFitHasTheWebhookLookedAt registers a webhook after the first check, as the
+// README does, and again after it was removed.
+func TestADeliveryThatDoesNotFitHasTheWebhookLookedAt(t *testing.T) {
+	t.Parallel()
+	simulate(t, false, nil, func(d *desk) {
+		d.start()
+		if s, _ := d.watch.Status("acme"); len(s.Problems) != 1 || s.Problems[0].Kind != webhook.Missing {
+			d.t.Fatalf("at first: %s", s)
+		}
+		for range 2 {
+			made := d.register()
+			d.watch.Delivered("acme", strconv.FormatInt(made.ID, 10))
+			time.Sleep(16 * time.Second)
+			if s, _ := d.watch.Status("acme"); !s.OK() || s.Webhook.ID != made.ID {
+				d.t.Errorf("after a delivery of webhook %d: %s", made.ID, s)
+			}
+			d.must(d.admin.DeleteWebhook(d.t.Context(), made.ID))
+		}
+	})
+}
+
+// TestWhatNobodyMendsIsNotAskedForAgainAndAgain counts the checks while deliveries keep coming.
+func TestWhatNobodyMendsIsNotAskedForAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	simulate(t, false, nil, func(d *desk) {
+		d.start()
+		checks := map[time.Time]bool{}
+		for range 3600 {
+			d.watch.Delivered("acme", "77")
+			time.Sleep(time.Second)
+			s, _ := d.watch.Status("acme")
+			checks[s.CheckedAt] = true
+		}
+		// Twelve come by themselves; a few at the beginning and one for each pause of five minutes.
+		if len(checks) < 15 || len(checks) > 30 {
+			d.t.Errorf("%d checks in an hour", len(checks))
+		}
+	})
 }
 
 // gauge compares the sum of a metric's values.
