@@ -11,14 +11,24 @@ import (
 // buildWatch makes the part that looks after the gateway's webhooks.
 func (a *App) buildWatch() (err error) {
 	a.watch, err = webhook.New(webhook.Options{
-		Store:      a.store,
-		Portals:    a.watchedPortals,
-		Repair:     a.o.ManageWebhook,
-		Every:      a.o.Pace.Watch,
-		Logger:     a.o.Logger,
-		Registerer: a.registry,
+		Store:       a.store,
+		Portals:     a.watchedPortals,
+		WrongSecret: a.wrongSecret,
+		Repair:      a.o.ManageWebhook,
+		Every:       a.o.Pace.Watch,
+		Logger:      a.o.Logger,
+		Registerer:  a.registry,
 	})
 	return err
+}
+
+// wrongSecret says what the catch-up last found about the secret that a portal's webhook signs with.
+func (a *App) wrongSecret(portal string) (wrong bool, at time.Time) {
+	s, _ := a.catchUp.Status(portal)
+	if s.Trouble != "" {
+		return s.WrongSecret, time.Time{}
+	}
+	return s.WrongSecret, s.Ended
 }
 
 func (a *App) watchedPortals() []webhook.Portal {

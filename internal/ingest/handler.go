@@ -38,7 +38,10 @@ type Options struct {
 	// name means the only portal.
 	Portals func(name string) (Portal, bool)
 	// Stored, if any, is told the id of the webhook of each delivery that was stored.
-	Stored     func(portal, webhook string)
+	Stored func(portal, webhook string)
+	// Refused, if any, is told of each delivery that was refused for its signature. Anybody can
+	// send such a thing: it proves nothing.
+	Refused    func(portal string)
 	Timeout    time.Duration // for one group commit; default 10 s
 	Logger     *slog.Logger  // default slog.Default
 	Registerer prometheus.Registerer
@@ -50,6 +53,7 @@ type Options struct {
 type Handler struct {
 	portals   func(string) (Portal, bool)
 	stored    func(portal, webhook string)
+	refused   func(portal string)
 	committer *committer
 	metrics   *metrics
 	log       *slog.Logger
@@ -74,10 +78,14 @@ func New(o Options) (*Handler, error) {
 	if o.Stored == nil {
 		o.Stored = func(string, string) {}
 	}
+	if o.Refused == nil {
+		o.Refused = func(string) {}
+	}
 	m := newMetrics(o.Registerer)
 	return &Handler{
 		portals: o.Portals,
 		stored:  o.Stored,
+		refused: o.Refused,
 		committer: &committer{
 			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m, tracer: o.Tracer,
 			waiting: make(chan waiter, 1024), stopped: make(chan struct{}),
@@ -151,6 +159,7 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 	}
 	if len(portal.Secrets) > 0 && !event.Verify(raw, r.Header.Get(event.SignatureHeader), portal.Secrets...) {
 		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "signature missing or wrong")
+		h.refused(portal.Name)
 		return http.StatusUnauthorized, refusal("the signature is missing or wrong")
 	}
 

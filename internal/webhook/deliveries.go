@@ -2,7 +2,10 @@ package webhook
 
 import (
 	"strconv"
+	"strings"
 	"time"
+
+	"docspace-router/internal/docspace"
 )
 
 const (
@@ -24,7 +27,38 @@ type doubt struct {
 // Delivered notes that a delivery of a portal's webhook was accepted. Where that does not fit what
 // was found last, the webhook is looked at again soon.
 func (w *Watch) Delivered(portal, id string) {
+	w.mu.Lock()
+	w.accepted[portal] = w.o.Now()
+	w.mu.Unlock()
 	w.doubts(portal, func(s Status) bool { return !s.OK() || id != "" && id != strconv.FormatInt(s.Webhook.ID, 10) })
+}
+
+// Refused notes that something came to a portal's endpoint whose signature is missing or wrong.
+// Anybody can send that: it only has the portal asked soon.
+func (w *Watch) Refused(portal string) { w.doubts(portal, Status.OK) }
+
+// wrongSecret reports whether the webhook signs with a secret that is not in use. Either the portal
+// was answered 401 last and its log does not say otherwise since, or the log says so and no delivery
+// was accepted since.
+func (w *Watch) wrongSecret(p Portal, own docspace.Webhook) bool {
+	if p.Secret == "" {
+		return false // everything is taken
+	}
+	wrong, at := false, time.Time{}
+	if w.o.WrongSecret != nil {
+		wrong, at = w.o.WrongSecret(p.Wish.Portal)
+	}
+	if Unauthorized(own) {
+		return wrong || !at.After(own.LastFailure)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return wrong && at.After(w.accepted[p.Wish.Portal]) && at.After(own.LastSuccess)
+}
+
+// Unauthorized reports whether the last delivery of a webhook was answered 401.
+func Unauthorized(h docspace.Webhook) bool {
+	return h.LastFailure.After(h.LastSuccess) && strings.Contains(h.LastFailureText, "401")
 }
 
 func (w *Watch) doubts(portal string, unfit func(Status) bool) {

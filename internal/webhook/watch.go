@@ -34,6 +34,9 @@ type Store interface {
 type Options struct {
 	Store   Store
 	Portals func() []Portal // those of this moment
+	// WrongSecret says whether the newest delivery in the portal's log has a signature that none of
+	// the secrets in use made, and when that was looked at; zero: it was not. Nil: nobody looks.
+	WrongSecret func(portal string) (wrong bool, at time.Time)
 	// Repair mends what is wrong. Default false: it is only told.
 	Repair     bool
 	Every      time.Duration // between two checks; default 5 min
@@ -83,10 +86,11 @@ type Watch struct {
 	asked   chan struct{} // holds one when a check is due now
 	woken   chan struct{} // holds one when there is a new doubt
 
-	mu      sync.Mutex // guards status, met and doubted
-	status  map[string]Status
-	met     map[string][]string // ids of the webhooks that were visible once, by portal
-	doubted map[string]doubt    // by portal
+	mu       sync.Mutex // guards what follows, which is by portal
+	status   map[string]Status
+	met      map[string][]string // ids of the webhooks that were visible once
+	doubted  map[string]doubt
+	accepted map[string]time.Time // when a delivery was last accepted
 }
 
 // New returns a Watch. It asks nothing before Run.
@@ -106,7 +110,7 @@ func New(o Options) (*Watch, error) {
 	return &Watch{
 		o: o, log: o.Logger.With("component", "webhook"), metrics: newMetrics(o.Registerer),
 		asked: make(chan struct{}, 1), woken: make(chan struct{}, 1),
-		status: map[string]Status{}, met: map[string][]string{}, doubted: map[string]doubt{},
+		status: map[string]Status{}, met: map[string][]string{}, doubted: map[string]doubt{}, accepted: map[string]time.Time{},
 	}, nil
 }
 
@@ -238,6 +242,11 @@ func (w *Watch) look(ctx context.Context, p Portal) (State, error) {
 	state := p.Wish.Compare(all, seen, triggers)
 	met := w.meet(p.Wish.Portal, state.Own)
 	if len(state.Own) > 0 {
+		if own := state.Own[0]; w.wrongSecret(p, own) {
+			state.Problems = append(state.Problems, Problem{Secret, fmt.Sprintf(
+				"deliveries are refused: webhook %d signs with another secret than webhook_secrets lists: set its secret in DocSpace to the first of these, "+
+					"or add the one it has to them; what was refused is caught up with", own.ID)})
+		}
 		return state, nil
 	}
 	// What was visible once and is no more was deleted. What never was may be there all the same.
