@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"docspace-router/internal/docspace"
-	"docspace-router/internal/webhook"
 )
 
 // webhook checks that the portal tells the gateway of what the rules wait for, where the key may
@@ -64,7 +63,7 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 	}
 	for _, h := range on {
 		switch {
-		case webhook.Unauthorized(h):
+		case h.Unauthorized():
 			c.atPortal(Error, "set its secret, under Developer Tools, Webhooks, to the first of webhook_secrets, or add the one it has to these",
 				"the webhook %q probably signs with another secret than webhook_secrets lists: its last delivery was refused with 401", h.Name)
 		case h.LastFailure.After(h.LastSuccess):

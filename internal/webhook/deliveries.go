@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"docspace-router/internal/docspace"
@@ -48,17 +47,12 @@ func (w *Watch) wrongSecret(p Portal, own docspace.Webhook) bool {
 	if w.o.WrongSecret != nil {
 		wrong, at = w.o.WrongSecret(p.Wish.Portal)
 	}
-	if Unauthorized(own) {
+	if own.Unauthorized() {
 		return wrong || !at.After(own.LastFailure)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return wrong && at.After(w.accepted[p.Wish.Portal]) && at.After(own.LastSuccess)
-}
-
-// Unauthorized reports whether the last delivery of a webhook was answered 401.
-func Unauthorized(h docspace.Webhook) bool {
-	return h.LastFailure.After(h.LastSuccess) && strings.Contains(h.LastFailureText, "401")
 }
 
 func (w *Watch) doubts(portal string, unfit func(Status) bool) {
