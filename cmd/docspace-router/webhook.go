@@ -306,8 +306,11 @@ func removeWebhooks(ctx context.Context, w io.Writer, output string, d *webhookD
 			DryRun  bool            `json:"dry_run"`
 		}{removed, dryRun})
 	}
-	if len(removed) == 0 {
+	switch {
+	case len(removed) == 0:
 		fmt.Fprintf(w, "%s: there is no webhook of the gateway\n", d.portal.Name)
+	case !dryRun:
+		fmt.Fprintf(w, "%s: %s\n", d.portal.Name, looksAgain)
 	}
 	return nil
 }

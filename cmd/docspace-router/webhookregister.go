@@ -103,6 +103,7 @@ func (r registered) print(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s would change: %s\n", r.Portal, what, strings.Join(r.Changes, "; "))
 	default:
 		fmt.Fprintf(w, "%s: %s, for %s: done: %s\n", r.Portal, what, r.URL, strings.Join(r.Changes, "; "))
+		fmt.Fprintf(w, "%s: %s\n", r.Portal, looksAgain)
 	}
 	if r.SecretFile != "" && !r.DryRun {
 		fmt.Fprintf(w, "%s: a new secret is in %s\n", r.Portal, r.SecretFile)
@@ -111,6 +112,9 @@ func (r registered) print(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s\n", r.Portal, n)
 	}
 }
+
+// looksAgain says when a gateway that runs will know.
+const looksAgain = "a running gateway looks at its webhook again with the next delivery, at the latest after five minutes"
 
 // register brings the webhook of a portal into being, or up to date.
 func (d *webhookDesk) register(ctx context.Context, dryRun, newSecret bool) (registered, error) {

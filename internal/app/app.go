@@ -156,6 +156,8 @@ func (a *App) build(ctx context.Context) (err error) {
 		Store:      a.store,
 		Enqueue:    a.jobs.enqueueRoute,
 		Portals:    a.ingestPortal,
+		Stored:     func(portal, webhook string) { a.watch.Delivered(portal, webhook) },
+		Refused:    func(portal string) { a.watch.Refused(portal) },
 		Logger:     a.o.Logger,
 		Registerer: a.registry,
 		Tracer:     tracing.Tracer(a.o.Tracing),

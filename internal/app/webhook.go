@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"docspace-router/internal/webhook"
 )
@@ -10,14 +11,24 @@ import (
 // buildWatch makes the part that looks after the gateway's webhooks.
 func (a *App) buildWatch() (err error) {
 	a.watch, err = webhook.New(webhook.Options{
-		Store:      a.store,
-		Portals:    a.watchedPortals,
-		Repair:     a.o.ManageWebhook,
-		Every:      a.o.Pace.Watch,
-		Logger:     a.o.Logger,
-		Registerer: a.registry,
+		Store:       a.store,
+		Portals:     a.watchedPortals,
+		WrongSecret: a.wrongSecret,
+		Repair:      a.o.ManageWebhook,
+		Every:       a.o.Pace.Watch,
+		Logger:      a.o.Logger,
+		Registerer:  a.registry,
 	})
 	return err
+}
+
+// wrongSecret says what the catch-up last found about the secret that a portal's webhook signs with.
+func (a *App) wrongSecret(portal string) (wrong bool, at time.Time) {
+	s, _ := a.catchUp.Status(portal)
+	if s.Trouble != "" {
+		return s.WrongSecret, time.Time{}
+	}
+	return s.WrongSecret, s.Ended
 }
 
 func (a *App) watchedPortals() []webhook.Portal {
@@ -40,7 +51,11 @@ func (a *App) webhooksCheck(w io.Writer) {
 		return
 	}
 	for _, p := range a.current.Load().config.Portals {
-		s, _ := a.watch.Status(p.Name)
-		fmt.Fprintf(w, "webhook of %s: %s\n", p.Name, s)
+		s, known := a.watch.Status(p.Name)
+		asOf := ""
+		if known {
+			asOf = " (as of " + s.CheckedAt.UTC().Format(time.TimeOnly) + " UTC)"
+		}
+		fmt.Fprintf(w, "webhook of %s: %s%s\n", p.Name, s, asOf)
 	}
 }

@@ -51,7 +51,7 @@ func TestADisabledWebhookIsReportedAndDoesNotMakeTheGatewayUnready(t *testing.T)
 	hook := w.ownWebhook()
 	w.run()
 	w.eventually("the webhook is found to be well", func() bool {
-		return strings.Contains(w.ready(), "webhook of default: ok, webhook 1\n")
+		return strings.Contains(w.ready(), "webhook of default: ok, webhook 1 (as of ")
 	})
 	admin := w.administrator()
 	if _, err := admin.EnableWebhook(t.Context(), w.hooks(admin)[0], false); err != nil {

@@ -147,8 +147,13 @@ func (l *Live) Reload(ctx context.Context, cause string) error {
 		l.failed(started, cause, err)
 		return err
 	case print == l.loaded:
+		status := "unchanged"
+		if l.Status().LastError != nil {
+			// What is in use was in use all along.
+			status = "errors gone"
+		}
 		l.succeeded()
-		l.logged(started, cause, "unchanged", nil)
+		l.logged(started, cause, status, nil)
 		return nil
 	}
 	if l.o.Apply != nil {

@@ -220,6 +220,8 @@ func TestReload(t *testing.T) {
 	var refuse error
 	o := fast(path)
 	o.Registerer, o.LastGood = reg, store
+	var logs bytes.Buffer // written by this goroutine alone
+	o.Logger = slog.New(slog.NewTextHandler(&logs, nil))
 	o.Apply = func(_ context.Context, next *Config) error {
 		applied = append(applied, next.Rules.Rules()[0].Name)
 		return refuse
@@ -237,6 +239,9 @@ func TestReload(t *testing.T) {
 	must(t, l.Reload(t.Context(), "signal"))
 	if l.Current() != before || len(applied) != 0 || store.saves != 1 {
 		t.Error("unchanged content was swapped")
+	}
+	if !strings.Contains(logs.String(), "status=unchanged") || strings.Contains(logs.String(), "errors gone") {
+		t.Errorf("log:\n%s", &logs)
 	}
 
 	write(t, path, minimal("v2"))
@@ -269,6 +274,9 @@ func TestReload(t *testing.T) {
 	must(t, l.Reload(t.Context(), "api"))
 	if s := l.Status(); s.LastError != nil || s.Cause != "signal" {
 		t.Errorf("%+v", s)
+	}
+	if !strings.Contains(logs.String(), `status="errors gone" cause=api`) {
+		t.Errorf("log:\n%s", &logs)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

@@ -31,6 +31,12 @@ type Webhook struct {
 	LastFailureText          string
 }
 
+// Unauthorized reports whether the last delivery was answered 401, which a gateway does whose secrets
+// are others.
+func (w Webhook) Unauthorized() bool {
+	return w.LastFailure.After(w.LastSuccess) && strings.Contains(w.LastFailureText, ": 401")
+}
+
 // Trigger is a trigger that a webhook can subscribe to.
 type Trigger struct {
 	Name      string

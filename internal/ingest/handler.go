@@ -36,7 +36,12 @@ type Options struct {
 	Enqueue Enqueue
 	// Portals returns the portal of that name in the configuration of this moment; the empty
 	// name means the only portal.
-	Portals    func(name string) (Portal, bool)
+	Portals func(name string) (Portal, bool)
+	// Stored, if any, is told the id of the webhook of each delivery that was stored.
+	Stored func(portal, webhook string)
+	// Refused, if any, is told of each delivery that was refused for its signature. Anybody can
+	// send such a thing: it proves nothing.
+	Refused    func(portal string)
 	Timeout    time.Duration // for one group commit; default 10 s
 	Logger     *slog.Logger  // default slog.Default
 	Registerer prometheus.Registerer
@@ -47,6 +52,8 @@ type Options struct {
 // Handler serves the webhook endpoint.
 type Handler struct {
 	portals   func(string) (Portal, bool)
+	stored    func(portal, webhook string)
+	refused   func(portal string)
 	committer *committer
 	metrics   *metrics
 	log       *slog.Logger
@@ -68,9 +75,17 @@ func New(o Options) (*Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Stored == nil {
+		o.Stored = func(string, string) {}
+	}
+	if o.Refused == nil {
+		o.Refused = func(string) {}
+	}
 	m := newMetrics(o.Registerer)
 	return &Handler{
 		portals: o.Portals,
+		stored:  o.Stored,
+		refused: o.Refused,
 		committer: &committer{
 			store: o.Store, enqueue: o.Enqueue, timeout: o.Timeout, maxGroup: 256, metrics: m, tracer: o.Tracer,
 			waiting: make(chan waiter, 1024), stopped: make(chan struct{}),
@@ -144,6 +159,7 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 	}
 	if len(portal.Secrets) > 0 && !event.Verify(raw, r.Header.Get(event.SignatureHeader), portal.Secrets...) {
 		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "signature missing or wrong")
+		h.refused(portal.Name)
 		return http.StatusUnauthorized, refusal("the signature is missing or wrong")
 	}
 
@@ -171,6 +187,7 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 		h.log.Error("delivery not stored", "portal", portal.Name, "event_id", ev.ID, "trigger", ev.Trigger, "err", err)
 		return http.StatusServiceUnavailable, refusal("the delivery could not be stored; send it again")
 	}
+	h.stored(portal.Name, ev.WebhookID)
 	if duplicate {
 		h.metrics.duplicates.WithLabelValues(portal.Name).Inc()
 	} else {

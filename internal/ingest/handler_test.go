@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/tidwall/gjson"
 
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
@@ -205,6 +206,22 @@ func TestSecretsCanBeRotated(t *testing.T) {
 	}
 	if ids := e.events(); !slices.Equal(ids, []string{"6", "4", "3", "1"}) {
 		t.Errorf("stored are %v", ids)
+	}
+}
+
+func TestWhoLooksAfterTheWebhookIsTold(t *testing.T) {
+	t.Parallel()
+	e := serve(t)
+	var told []string
+	e.handler.stored = func(portal, webhook string) { told = append(told, portal+" "+webhook) }
+	e.handler.refused = func(portal string) { told = append(told, portal+" refused") }
+	body := upload("1")
+	for _, key := range []string{secret, "another secret", secret} {
+		e.send(e.request("POST", "/webhook/acme", body, event.SignatureHeader, event.Sign([]byte(body), key)))
+	}
+	hook := gjson.Get(body, "webhook.id").String()
+	if want := []string{"acme " + hook, "acme refused", "acme " + hook}; hook == "" || !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 

@@ -3,6 +3,8 @@ package preflight_test
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -403,6 +405,20 @@ func TestPlantedMistakes(t *testing.T) {
 				`error [] rules.yaml:3:3: portals.acme: the webhook "router" is disabled, enable it, under Developer Tools, Webhooks; DocSpace disables a webhook that failed`,
 			},
 		},
+		"the webhook signs with another secret": {
+			portal: refusing(http.StatusUnauthorized),
+			plant:  lastDeliveryFailed,
+			want: []string{
+				`error [] rules.yaml:3:3: portals.acme: the webhook "router" probably signs with another secret than webhook_secrets lists: its last delivery was refused with 401, set its secret, under Developer Tools, Webhooks, to the first of webhook_secrets, or add the one it has to these`,
+			},
+		},
+		"the last delivery failed": {
+			portal: refusing(http.StatusBadGateway),
+			plant:  lastDeliveryFailed,
+			want: []string{
+				`warning [] rules.yaml:3:3: portals.acme: the last delivery of the webhook "router" failed: Response status code does not indicate success: 502 (Bad Gateway), look at its history, under Developer Tools, Webhooks`,
+			},
+		},
 		"the webhook tells of one entry": {
 			plant: func(_ *testing.T, w *world) { w.hook.TargetID = alpha },
 			want: []string{
@@ -425,5 +441,28 @@ func TestPlantedMistakes(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// refusing are the options of a portal to whose deliveries the gateway answers with a code.
+func refusing(code int) portalsim.Options {
+	endpoint := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+	return portalsim.Options{
+		HTTPClient: &http.Client{Transport: portalsim.HandlerTransport(endpoint)},
+		Resolve: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("203.0.113.1")}, nil
+		},
+		Timings: portalsim.Timings{QueuePause: -1, RetryWaits: []time.Duration{}},
+	}
+}
+
+// lastDeliveryFailed lets the webhook deliver once.
+func lastDeliveryFailed(t *testing.T, w *world) {
+	t.Helper()
+	w.AddWebhook(w.hook)
+	w.hook.Name = ""
+	w.Upload(alpha, "a.pdf", 1, w.admin)
+	if err := w.WaitDelivered(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

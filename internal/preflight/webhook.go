@@ -52,7 +52,7 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 		if !h.Enabled {
 			because := ""
 			if h.LastFailureText != "" {
-				because = ": " + h.LastFailureText
+				because = ": " + strings.TrimSuffix(h.LastFailureText, ".")
 			}
 			c.atPortal(Error, "enable it, under Developer Tools, Webhooks; DocSpace disables a webhook that failed", "the webhook %q is disabled%s", h.Name, because)
 		} else {
@@ -62,8 +62,13 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 		return nil
 	}
 	for _, h := range on {
-		if h.LastFailure.After(h.LastSuccess) {
-			c.atPortal(Warning, "look at its history, under Developer Tools, Webhooks", "the last delivery of the webhook %q failed: %s", h.Name, h.LastFailureText)
+		switch {
+		case h.Unauthorized():
+			c.atPortal(Error, "set its secret, under Developer Tools, Webhooks, to the first of webhook_secrets, or add the one it has to these",
+				"the webhook %q probably signs with another secret than webhook_secrets lists: its last delivery was refused with 401", h.Name)
+		case h.LastFailure.After(h.LastSuccess):
+			c.atPortal(Warning, "look at its history, under Developer Tools, Webhooks",
+				"the last delivery of the webhook %q failed: %s", h.Name, strings.TrimSuffix(h.LastFailureText, "."))
 		}
 	}
 	triggers, err := c.portal.WebhookTriggers(ctx)

@@ -31,10 +31,11 @@ const (
 	Triggers  Kind = "missing_triggers" // it leaves out what rules need
 	Several   Kind = "several"          // more than one points here
 	Unknown   Kind = "unknown_triggers" // the portal does not know what rules need
+	Secret    Kind = "wrong_secret"     // it signs with a secret that is not in use
 )
 
 // Kinds lists every kind of problem.
-func Kinds() []Kind { return []Kind{Missing, Disabled, Elsewhere, Triggers, Several, Unknown} }
+func Kinds() []Kind { return []Kind{Missing, Disabled, Elsewhere, Triggers, Several, Unknown, Secret} }
 
 // Problem is something wrong with the gateway's webhook.
 type Problem struct {

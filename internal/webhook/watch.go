@@ -34,6 +34,9 @@ type Store interface {
 type Options struct {
 	Store   Store
 	Portals func() []Portal // those of this moment
+	// WrongSecret says whether the newest delivery in the portal's log has a signature that none of
+	// the secrets in use made, and when that was looked at; zero: it was not. Nil: nobody looks.
+	WrongSecret func(portal string) (wrong bool, at time.Time)
 	// Repair mends what is wrong. Default false: it is only told.
 	Repair     bool
 	Every      time.Duration // between two checks; default 5 min
@@ -81,10 +84,13 @@ type Watch struct {
 	log     *slog.Logger
 	metrics *metrics
 	asked   chan struct{} // holds one when a check is due now
+	woken   chan struct{} // holds one when there is a new doubt
 
-	mu     sync.Mutex // guards status and met
-	status map[string]Status
-	met    map[string][]string // ids of the webhooks that were visible once, by portal
+	mu       sync.Mutex // guards what follows, which is by portal
+	status   map[string]Status
+	met      map[string][]string // ids of the webhooks that were visible once
+	doubted  map[string]doubt
+	accepted map[string]time.Time // when a delivery was last accepted
 }
 
 // New returns a Watch. It asks nothing before Run.
@@ -103,7 +109,8 @@ func New(o Options) (*Watch, error) {
 	}
 	return &Watch{
 		o: o, log: o.Logger.With("component", "webhook"), metrics: newMetrics(o.Registerer),
-		asked: make(chan struct{}, 1), status: map[string]Status{}, met: map[string][]string{},
+		asked: make(chan struct{}, 1), woken: make(chan struct{}, 1),
+		status: map[string]Status{}, met: map[string][]string{}, doubted: map[string]doubt{}, accepted: map[string]time.Time{},
 	}, nil
 }
 
@@ -111,17 +118,28 @@ func New(o Options) (*Watch, error) {
 func (w *Watch) Run(ctx context.Context) error {
 	ticker := time.NewTicker(w.o.Every)
 	defer ticker.Stop()
-	for {
+	for all := true; ; {
 		var checks sync.WaitGroup
 		for _, p := range w.o.Portals() {
-			checks.Go(func() { w.check(ctx, p) })
+			if w.due(p.Wish.Portal, all) {
+				checks.Go(func() { w.check(ctx, p) })
+			}
 		}
 		checks.Wait()
+		var due <-chan time.Time // nil: never
+		if next, ok := w.nextDue(); ok {
+			due = time.After(next.Sub(w.o.Now()))
+		}
+		all = false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+			all = true
 		case <-w.asked:
+			all = true
+		case <-w.woken:
+		case <-due:
 		}
 	}
 }
@@ -175,6 +193,7 @@ func (w *Watch) check(ctx context.Context, p Portal) {
 	w.status[portal] = next
 	w.mu.Unlock()
 	w.metrics.checked(next)
+	w.patience(portal, last.String() != next.String())
 	if known && last.String() == next.String() || !known && next.OK() {
 		return
 	}
@@ -223,6 +242,11 @@ func (w *Watch) look(ctx context.Context, p Portal) (State, error) {
 	state := p.Wish.Compare(all, seen, triggers)
 	met := w.meet(p.Wish.Portal, state.Own)
 	if len(state.Own) > 0 {
+		if own := state.Own[0]; w.wrongSecret(p, own) {
+			state.Problems = append(state.Problems, Problem{Secret, fmt.Sprintf(
+				"deliveries are refused: webhook %d signs with another secret than webhook_secrets lists: set its secret in DocSpace to the first of these, "+
+					"or add the one it has to them; what was refused is caught up with", own.ID)})
+		}
 		return state, nil
 	}
 	// What was visible once and is no more was deleted. What never was may be there all the same.
@@ -303,7 +327,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "1 for each kind of problem that the gateway's webhook had at the last check.",
 		}, []string{"portal", "problem"}),
 		last: f.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "docspace_router_webhook_lasttimestamp_seconds",
+			Name: "docspace_router_webhook_checked_timestamp_seconds",
 			Help: "When the gateway's webhook on the portal was last checked with success.",
 		}, []string{"portal"}),
 	}

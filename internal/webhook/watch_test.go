@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,7 +65,9 @@ type desk struct {
 	store  *store.Store
 	watch  *webhook.Watch
 	answer atomic.Int64 // of the gateway's endpoint
-	stop   func()
+	// wrongSecret is when the log told of a wrong secret.
+	wrongSecret atomic.Pointer[time.Time]
+	stop        func()
 }
 
 func simulate(t *testing.T, repair bool, scopes []string, test func(d *desk)) {
@@ -72,6 +75,7 @@ func simulate(t *testing.T, repair bool, scopes []string, test func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{t: t, reg: prometheus.NewRegistry(), stop: func() {}}
 		d.answer.Store(http.StatusOK)
+		d.wrongSecret.Store(&time.Time{})
 		endpoint := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(d.answer.Load())) })
 		d.portal = portalsim.New(portalsim.Options{
 			HTTPClient: &http.Client{Transport: portalsim.HandlerTransport(endpoint)},
@@ -95,6 +99,10 @@ func simulate(t *testing.T, repair bool, scopes []string, test func(d *desk)) {
 		defer func() { d.must(d.store.Close()) }()
 		d.watch, err = webhook.New(webhook.Options{
 			Store: d.store, Repair: repair, Registerer: d.reg, Logger: slog.New(slog.NewTextHandler(&d.logs, nil)),
+			WrongSecret: func(string) (bool, time.Time) {
+				at := *d.wrongSecret.Load()
+				return !at.IsZero(), at
+			},
 			Portals: func() []webhook.Portal {
 				return []webhook.Portal{{Client: d.client, Wish: *d.wish.Load(), Secret: secret}}
 			},
@@ -248,6 +256,90 @@ func TestDriftIsFoundInOneCheckAndMended(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestADeliveryThatDoesNotFitHasTheWebhookLookedAt registers a webhook after the first check, as the
+// README does, and again after it was removed.
+func TestADeliveryThatDoesNotFitHasTheWebhookLookedAt(t *testing.T) {
+	t.Parallel()
+	simulate(t, false, nil, func(d *desk) {
+		d.start()
+		if s, _ := d.watch.Status("acme"); len(s.Problems) != 1 || s.Problems[0].Kind != webhook.Missing {
+			d.t.Fatalf("at first: %s", s)
+		}
+		for range 2 {
+			made := d.register()
+			d.watch.Delivered("acme", strconv.FormatInt(made.ID, 10))
+			time.Sleep(16 * time.Second)
+			if s, _ := d.watch.Status("acme"); !s.OK() || s.Webhook.ID != made.ID {
+				d.t.Errorf("after a delivery of webhook %d: %s", made.ID, s)
+			}
+			d.must(d.admin.DeleteWebhook(d.t.Context(), made.ID))
+		}
+	})
+}
+
+// TestAWrongSecretIsFound lets a stranger send junk, and the portal be refused.
+func TestAWrongSecretIsFound(t *testing.T) {
+	t.Parallel()
+	simulate(t, false, nil, func(d *desk) {
+		made := d.register()
+		d.start()
+		for range 60 {
+			d.watch.Refused("acme")
+			time.Sleep(time.Second)
+		}
+		if s, _ := d.watch.Status("acme"); !s.OK() || s.CheckedAt.Before(time.Now().Add(-time.Minute)) {
+			d.t.Fatalf("after junk from a stranger: %s, %s ago", s, time.Since(s.CheckedAt))
+		}
+		upload := func(answer int) {
+			d.answer.Store(int64(answer))
+			d.portal.Upload(d.room, "a.pdf", 1, d.robot)
+			d.must(d.portal.WaitDelivered(d.t.Context()))
+		}
+		upload(http.StatusUnauthorized)
+		s := d.check()
+		if len(s.Problems) != 1 || s.Problems[0].Kind != webhook.Secret || !strings.Contains(s.String(), "another secret than webhook_secrets lists") {
+			d.t.Errorf("after a refusal: %s", s)
+		}
+		d.gauge("docspace_router_webhook_problem", 1)
+		upload(http.StatusOK)
+		d.watch.Delivered("acme", strconv.FormatInt(made.ID, 10))
+		time.Sleep(16 * time.Second)
+		if s, _ := d.watch.Status("acme"); !s.OK() {
+			d.t.Errorf("after it was mended: %s", s)
+		}
+
+		// The catch-up knows it from the log, until a delivery proves otherwise.
+		found := time.Now()
+		d.wrongSecret.Store(&found)
+		if s := d.check(); len(s.Problems) != 1 || s.Problems[0].Kind != webhook.Secret {
+			d.t.Errorf("after the log told: %s", s)
+		}
+		d.watch.Delivered("acme", strconv.FormatInt(made.ID, 10))
+		if s := d.check(); !s.OK() {
+			d.t.Errorf("after a delivery: %s", s)
+		}
+	})
+}
+
+// TestWhatNobodyMendsIsNotAskedForAgainAndAgain counts the checks while deliveries keep coming.
+func TestWhatNobodyMendsIsNotAskedForAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	simulate(t, false, nil, func(d *desk) {
+		d.start()
+		checks := map[time.Time]bool{}
+		for range 3600 {
+			d.watch.Delivered("acme", "77")
+			time.Sleep(time.Second)
+			s, _ := d.watch.Status("acme")
+			checks[s.CheckedAt] = true
+		}
+		// Twelve come by themselves; a few at the beginning and one for each pause of five minutes.
+		if len(checks) < 15 || len(checks) > 30 {
+			d.t.Errorf("%d checks in an hour", len(checks))
+		}
+	})
 }
 
 // gauge compares the sum of a metric's values.
