@@ -34,7 +34,7 @@ func TestAPageFollowsWhatHappens(t *testing.T) {
 	do(ctx, t, "open the list", chromedp.Navigate(o.url+"/transfers"), seen("main", "No transfers yet"), holds(`!document.querySelector('.live').hidden`))
 	o.portal.Upload(o.bramley, "Ledger.xlsx", 1000, o.client)
 	do(ctx, t, "see the transfer come and end", seen("tbody", "Ledger.xlsx"), seen("tbody", "done"))
-	do(ctx, t, "look at the overview", press(`nav a[href="/"]`), seen(".tiles", "1 done"), seen(".legend", "1 events accepted"))
+	do(ctx, t, "look at the overview", press(`nav a[href="/"]`), seen(".tiles", "1 done"), seen(".legend", "1 event accepted"))
 }
 
 func TestThePlaygroundTriesAConditionAtOnce(t *testing.T) {

@@ -69,7 +69,7 @@ type chart struct {
 
 type chartLine struct {
 	Class, Name string
-	Points      string
+	Points      string // empty: there is nothing to draw
 	Total       int64
 }
 
@@ -89,13 +89,13 @@ const (
 func newChart(minutes []store.Minute) chart {
 	c := chart{Width: chartWidth, Height: chartHeight}
 	series := []struct {
-		class, name string
-		of          func(store.Minute) int64
+		class, one, many string
+		of               func(store.Minute) int64
 	}{
-		{"accepted", "events accepted", func(m store.Minute) int64 { return m.Accepted }},
-		{"routed", "transfers routed", func(m store.Minute) int64 { return m.Routed }},
-		{"done", "transfers done", func(m store.Minute) int64 { return m.Done }},
-		{"failed", "transfers failed", func(m store.Minute) int64 { return m.Failed }},
+		{"accepted", "event accepted", "events accepted", func(m store.Minute) int64 { return m.Accepted }},
+		{"routed", "transfer routed", "transfers routed", func(m store.Minute) int64 { return m.Routed }},
+		{"done", "transfer done", "transfers done", func(m store.Minute) int64 { return m.Done }},
+		{"failed", "transfer failed", "transfers failed", func(m store.Minute) int64 { return m.Failed }},
 	}
 	most := int64(1)
 	for _, s := range series {
@@ -113,15 +113,20 @@ func newChart(minutes []store.Minute) chart {
 	}
 	var told []string
 	for _, s := range series {
-		line := chartLine{Class: s.class, Name: s.name}
+		line := chartLine{Class: s.class, Name: s.many}
 		points := make([]string, len(minutes))
 		for i, m := range minutes {
 			points[i] = fmt.Sprintf("%d,%d", x(i), y(s.of(m)))
 			line.Total += s.of(m)
 		}
-		line.Points = strings.Join(points, " ")
+		if line.Total == 1 {
+			line.Name = s.one
+		}
+		if line.Total > 0 { // a line of zeros would lie over the others'
+			line.Points = strings.Join(points, " ")
+		}
 		c.Lines = append(c.Lines, line)
-		told = append(told, fmt.Sprintf("%s %s", count(line.Total), s.name))
+		told = append(told, fmt.Sprintf("%s %s", count(line.Total), line.Name))
 	}
 	c.Summary = "In the last hour: " + strings.Join(told, ", ") + "."
 	for _, v := range []int64{0, top / 2, top} {
