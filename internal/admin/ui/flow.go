@@ -17,6 +17,9 @@ const (
 	// ended belong to it. What happens to a transfer later, such as a retry, does not change what
 	// is kept of the minute it failed in.
 	openMinutes = 2
+	// keepEvery is how often the minutes are counted that nobody looks at, so that nobody who does
+	// waits for a whole hour's.
+	keepEvery = 10 * time.Minute
 )
 
 // flow knows what happened in each of the last minutes, and asks the database for the newest
@@ -55,6 +58,26 @@ func (f *flow) get(ctx context.Context, now time.Time, ask counter) ([]store.Min
 	f.closed = append([]store.Minute(nil), f.all[:max(len(f.all)-openMinutes, 0)]...)
 	f.until = now.Add(flowEvery)
 	return f.all, nil
+}
+
+// keepFlow counts what happened before somebody asks, from the start on.
+func (u *UI) keepFlow(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		// Unlike a page's, this question is dropped when the gateway stops.
+		_, err := u.flow.get(ctx, u.now(), func(_ context.Context, from, to time.Time) ([]store.Minute, error) {
+			return u.o.Store.Flow(ctx, from, to)
+		})
+		if err != nil && ctx.Err() == nil {
+			u.log.Warn("the last hour is not counted", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // chart is the flow as a drawing.

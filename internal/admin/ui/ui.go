@@ -131,9 +131,10 @@ func New(o Options) (*UI, error) {
 	return u, nil
 }
 
-// Run looks the names of rooms up, and does what takes long, until ctx ends.
+// Run looks the names of rooms up, keeps the last hour counted, and does what takes long, until ctx ends.
 func (u *UI) Run(ctx context.Context) error {
 	var parts errgroup.Group
+	parts.Go(func() error { return u.keepFlow(ctx) })
 	parts.Go(func() error { return u.names.run(ctx) })
 	parts.Go(func() error { return u.tasks.run(ctx) })
 	return parts.Wait()
