@@ -29,11 +29,12 @@ func (a *App) newUI(actions *steer.Actions) (*ui.UI, error) {
 		Link: func(portal string, kind event.Kind, id event.ID) string {
 			return admin.EntryLink(a.portalURL(portal), kind, id)
 		},
-		Title:    a.folderTitle,
-		Token:    a.o.AdminToken,
-		Version:  a.o.Version,
-		Stopping: a.stopping,
-		Logger:   a.o.Logger,
+		Backfills: a.backfills,
+		Title:     a.folderTitle,
+		Token:     a.o.AdminToken,
+		Version:   a.o.Version,
+		Stopping:  a.stopping,
+		Logger:    a.o.Logger,
 	})
 }
 

@@ -140,8 +140,21 @@ func (s *Service) List(ctx context.Context) ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Status, len(all))
-	for i, b := range all {
+	return s.statuses(ctx, all)
+}
+
+// Running tells of the backfills under way.
+func (s *Service) Running(ctx context.Context) ([]Status, error) {
+	running, err := s.o.Store.RunningBackfills(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.statuses(ctx, running)
+}
+
+func (s *Service) statuses(ctx context.Context, list []store.Backfill) (out []Status, err error) {
+	out = make([]Status, len(list))
+	for i, b := range list {
 		if out[i], err = s.statusOf(ctx, b); err != nil {
 			return nil, err
 		}

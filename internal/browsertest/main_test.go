@@ -23,8 +23,9 @@ var (
 	screenshots = flag.String("screenshots", "", "the folder to write pictures of the pages to; empty: none")
 )
 
-// patience is how long a test waits for what must happen. It is no measure of speed.
-const patience = time.Minute
+// patience is how long one step waits for what must happen. It is no measure of speed: a machine
+// that is busy with other tests takes minutes to start a Chromium.
+const patience = 5 * time.Minute
 
 const secret = "Browser-Secret-2026"
 
@@ -157,13 +158,11 @@ func browser(t *testing.T) context.Context {
 	t.Helper()
 	path := findBrowser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.WindowSize(1280, 800),
-		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("hide-scrollbars", true), chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with one
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
+	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
 	ctx, closeTab := chromedp.NewContext(ctx)
 	t.Cleanup(closeTab)
@@ -194,7 +193,9 @@ type step = chromedp.Action[chromedp.Void]
 // do runs steps in the browser and tells which page they failed on.
 func do(ctx context.Context, t *testing.T, what string, steps ...step) {
 	t.Helper()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(bounded, steps...); err != nil {
 		now, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		where, _ := chromedp.Run(now, chromedp.Location())
@@ -221,19 +222,34 @@ func holds(expression string) step {
 	})
 }
 
+// ready waits until a page and its scripts are loaded, and it follows what happens where it is one
+// that does. What is pressed earlier works too, but as it does without scripts.
+func ready() step {
+	return holds(`(() => {
+		const live = document.querySelector('.live');
+		return document.readyState === 'complete' && !!window.htmx && !(live && live.hidden);
+	})()`)
+}
+
+// press clicks on an element of a page that is ready. It finds and clicks it in one go: a page that
+// follows what happens may put another in its place at any time.
+func press(selector string) step {
+	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => { const e = document.querySelector(%q); if (e) e.click(); return !!e; })()`, selector)))
+}
+
 // seen waits until the text of an element contains a part.
 func seen(selector, part string) step {
 	return holds(fmt.Sprintf(`(() => { const e = document.querySelector(%q); return !!e && e.innerText.includes(%q); })()`, selector, part))
 }
 
-// set gives a field another value, as somebody does who writes or chooses it.
+// set gives a field of a page that is ready another value, as somebody does who writes or chooses it.
 func set(selector, value string) step {
-	return holds(fmt.Sprintf(`(() => {
+	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => {
 		const e = document.querySelector(%q);
 		if (!e || e.disabled) return false;
 		e.value = %q;
 		e.dispatchEvent(new Event('input', {bubbles: true}));
 		e.dispatchEvent(new Event('change', {bubbles: true}));
 		return true;
-	})()`, selector, value))
+	})()`, selector, value)))
 }

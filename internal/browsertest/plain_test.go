@@ -3,6 +3,7 @@ package browsertest
 import (
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,6 +70,61 @@ func TestPagesCanBeReadWithoutScripts(t *testing.T) {
 			t.Errorf("GET %s lacks %q:\n%s", path, part, text)
 		}
 	}
+}
+
+func TestABackfillIsShownAndCancelled(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	// What no rule wanted when it came.
+	o.portal.Upload(o.bramley, "Drawing.odg", 1000, o.client)
+	o.eventually("/events?state=ignored", "Drawing.odg")
+	if text := o.page("/"); strings.Contains(text, "Backfills under way") {
+		t.Errorf("there is no backfill, but GET / reads:\n%s", text)
+	}
+	o.write(strings.Replace(o.ruleText(""), `"xlsx"`, `"xlsx", "odg"`, 1))
+	o.eventually("/rules", "odg")
+	// Its transfer waits, and so it does not end.
+	o.post("/pause", url.Values{"scope": {"rule"}, "name": {"bramley-documents"}, "for": {"1h"}, "author": {"Ana"}, "reason": {"audit"}})
+	resp, err := http.Post(o.url+"/api/v1/backfills", "application/json", strings.NewReader(`{"rule": "bramley-documents"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		t.Fatalf("POST /api/v1/backfills: %s", resp.Status)
+	}
+	text := o.eventually("/", "0 of 1 transfer has ended")
+	cancel := regexp.MustCompile(`action="(/backfills/[0-9]+/cancel)"`).FindStringSubmatch(text)
+	if cancel == nil {
+		t.Fatalf("no way to cancel it:\n%s", text)
+	}
+	if text := o.post(cancel[1], nil); strings.Contains(text, "Backfills under way") {
+		t.Errorf("it is cancelled, but still shown:\n%s", text)
+	}
+	o.eventually("/transfers?state=cancelled", "Drawing.odg")
+	again, err := http.PostForm(o.url+cancel[1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Body.Close()
+	if again.StatusCode != http.StatusConflict {
+		t.Errorf("cancelled twice: %s", again.Status)
+	}
+}
+
+// post sends a form and follows where it leads.
+func (o *office) post(path string, form url.Values) string {
+	o.t.Helper()
+	resp, err := http.PostForm(o.url+path, form)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		o.t.Fatalf("POST %s: %s %v\n%s", path, resp.Status, err, raw)
+	}
+	return string(raw)
 }
 
 // link is where the entry of a list with a text leads.

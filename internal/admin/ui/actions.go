@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"docspace-router/internal/backfill"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
@@ -31,9 +32,12 @@ func author(r *http.Request) string {
 	return "UI"
 }
 
-// problemOf is an error of the store or of steer as a page tells it.
+// problemOf is an error of the store, of steer or of a backfill as a page tells it.
 func problemOf(err error) error {
+	var refusal *backfill.Refusal
 	switch {
+	case errors.As(err, &refusal):
+		return statusError{http.StatusConflict, err.Error()}
 	case errors.Is(err, store.ErrConflict):
 		return statusError{http.StatusConflict, err.Error()}
 	case errors.Is(err, steer.ErrUnknown), errors.Is(err, steer.ErrInvalid):

@@ -14,6 +14,13 @@ type cached[T any] struct {
 	until time.Time
 }
 
+// drop has the next one who asks get a new answer.
+func (c *cached[T]) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = time.Time{}
+}
+
 // get returns the answer, asking for it when the one that is kept is older than ttl. The question
 // is not dropped when the one who happened to ask it goes away.
 func (c *cached[T]) get(ctx context.Context, ttl time.Duration, ask func(context.Context) (T, error)) (T, error) {

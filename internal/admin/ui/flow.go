@@ -17,6 +17,9 @@ const (
 	// ended belong to it. What happens to a transfer later, such as a retry, does not change what
 	// is kept of the minute it failed in.
 	openMinutes = 2
+	// keepEvery is how often the minutes are counted that nobody looks at, so that nobody who does
+	// waits for a whole hour's.
+	keepEvery = 10 * time.Minute
 )
 
 // flow knows what happened in each of the last minutes, and asks the database for the newest
@@ -57,6 +60,26 @@ func (f *flow) get(ctx context.Context, now time.Time, ask counter) ([]store.Min
 	return f.all, nil
 }
 
+// keepFlow counts what happened before somebody asks, from the start on.
+func (u *UI) keepFlow(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		// Unlike a page's, this question is dropped when the gateway stops.
+		_, err := u.flow.get(ctx, u.now(), func(_ context.Context, from, to time.Time) ([]store.Minute, error) {
+			return u.o.Store.Flow(ctx, from, to)
+		})
+		if err != nil && ctx.Err() == nil {
+			u.log.Warn("the last hour is not counted", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // chart is the flow as a drawing.
 type chart struct {
 	Width, Height int
@@ -69,7 +92,7 @@ type chart struct {
 
 type chartLine struct {
 	Class, Name string
-	Points      string
+	Points      string // empty: there is nothing to draw
 	Total       int64
 }
 
@@ -89,13 +112,13 @@ const (
 func newChart(minutes []store.Minute) chart {
 	c := chart{Width: chartWidth, Height: chartHeight}
 	series := []struct {
-		class, name string
-		of          func(store.Minute) int64
+		class, one, many string
+		of               func(store.Minute) int64
 	}{
-		{"accepted", "events accepted", func(m store.Minute) int64 { return m.Accepted }},
-		{"routed", "transfers routed", func(m store.Minute) int64 { return m.Routed }},
-		{"done", "transfers done", func(m store.Minute) int64 { return m.Done }},
-		{"failed", "transfers failed", func(m store.Minute) int64 { return m.Failed }},
+		{"accepted", "event accepted", "events accepted", func(m store.Minute) int64 { return m.Accepted }},
+		{"routed", "transfer routed", "transfers routed", func(m store.Minute) int64 { return m.Routed }},
+		{"done", "transfer done", "transfers done", func(m store.Minute) int64 { return m.Done }},
+		{"failed", "transfer failed", "transfers failed", func(m store.Minute) int64 { return m.Failed }},
 	}
 	most := int64(1)
 	for _, s := range series {
@@ -113,15 +136,20 @@ func newChart(minutes []store.Minute) chart {
 	}
 	var told []string
 	for _, s := range series {
-		line := chartLine{Class: s.class, Name: s.name}
+		line := chartLine{Class: s.class, Name: s.many}
 		points := make([]string, len(minutes))
 		for i, m := range minutes {
 			points[i] = fmt.Sprintf("%d,%d", x(i), y(s.of(m)))
 			line.Total += s.of(m)
 		}
-		line.Points = strings.Join(points, " ")
+		if line.Total == 1 {
+			line.Name = s.one
+		}
+		if line.Total > 0 { // a line of zeros would lie over the others'
+			line.Points = strings.Join(points, " ")
+		}
 		c.Lines = append(c.Lines, line)
-		told = append(told, fmt.Sprintf("%s %s", count(line.Total), s.name))
+		told = append(told, fmt.Sprintf("%s %s", count(line.Total), line.Name))
 	}
 	c.Summary = "In the last hour: " + strings.Join(told, ", ") + "."
 	for _, v := range []int64{0, top / 2, top} {

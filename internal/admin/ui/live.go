@@ -29,7 +29,11 @@ func (u *UI) beat(ctx context.Context) string {
 		if err != nil {
 			return "", err
 		}
-		state += fmt.Sprint(pauses)
+		backfills, err := u.backfillBeat(ctx)
+		if err != nil {
+			return "", err
+		}
+		state += fmt.Sprint(pauses) + backfills
 		for _, portal := range u.o.Portals() {
 			state += "|" + portal.Name + portal.Health.Reason
 		}

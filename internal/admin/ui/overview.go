@@ -22,6 +22,8 @@ type overviewView struct {
 	Errors  []string
 	Failed  []transferRow // the newest ones
 	Pauses  []store.Pause
+
+	Backfills []backfillView
 }
 
 // Transfers and Events are how many there are in a state.
@@ -59,6 +61,9 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 	}
 	v.Chart = newChart(minutes)
 	if v.Pauses, err = u.o.Store.Pauses(r.Context()); err != nil {
+		return err
+	}
+	if v.Backfills, err = u.backfillsNow(r.Context()); err != nil {
 		return err
 	}
 	if v.Portals, err = u.portals(r.Context(), v.Pauses, author(r)); err != nil {

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gorilla/mux"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
@@ -24,6 +26,14 @@ type transfersView struct {
 	States  []event.State
 	Portals []Portal
 	Rules   []string
+
+	Retry, Cancel offers
+}
+
+// offers is where an action on many transfers does something.
+type offers struct {
+	Chosen bool // on this page
+	All    bool // among all that match
 }
 
 // Newest is the address of the first page.
@@ -107,8 +117,44 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 	if next > 0 {
 		v.Older = f.with("/transfers", next)
 	}
+	if err := u.offer(r.Context(), &v); err != nil {
+		return err
+	}
 	// Only the newest page changes by itself; one that is read further back stays as it is.
 	return u.render(w, r, http.StatusOK, "transfers", view{Title: "Transfers", Nav: "/transfers", Live: f.First(), Pulse: pulse, Body: v})
+}
+
+// offer finds out which actions would do something. The database is asked only where the page does
+// not tell.
+func (u *UI) offer(ctx context.Context, v *transfersView) error {
+	retry, cancel := steer.Scope(store.Retry, v.Filter.store()), steer.Scope(store.Cancel, v.Filter.store())
+	for _, t := range v.List {
+		v.Retry.Chosen = v.Retry.Chosen || t.CanRetry()
+		v.Retry.All = v.Retry.All || slices.Contains(retry.States, string(t.State))
+		v.Cancel.Chosen = v.Cancel.Chosen || t.CanCancel()
+		v.Cancel.All = v.Cancel.All || slices.Contains(cancel.States, string(t.State))
+	}
+	if v.Filter.First() && v.Older == "" {
+		return nil // the page is all there is
+	}
+	some := func(f store.Filter) (bool, error) {
+		if len(f.States) == 0 {
+			return false, nil
+		}
+		f.Before, f.Limit = 0, 1
+		found, _, err := u.o.Store.Transfers(ctx, f)
+		return len(found) > 0, err
+	}
+	var err error
+	if !v.Retry.All {
+		if v.Retry.All, err = some(retry); err != nil {
+			return err
+		}
+	}
+	if !v.Cancel.All {
+		v.Cancel.All, err = some(cancel)
+	}
+	return err
 }
 
 // transferRow is a transfer as people see it.

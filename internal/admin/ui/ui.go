@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/mux"
 	"golang.org/x/sync/errgroup"
 
+	"docspace-router/internal/backfill"
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
@@ -28,13 +29,16 @@ import (
 //go:embed assets templates
 var files embed.FS
 
-// Options configures the pages. All fields but Token, Stopping and Logger are required.
+// Options configures the pages. All fields but Backfills, Token, Stopping
+// and Logger are required.
 type Options struct {
 	Store   *store.Store
 	Actions *steer.Actions // what people can do
 	Rules   func() Rules
 	Portals func() []Portal
 	Reload  func(ctx context.Context) error // loads the rules file; the error names every problem
+
+	Backfills Backfills // nil: none are shown
 
 	// Explain says what the rules in use make of an event of a portal. The empty name means the
 	// only portal.
@@ -88,16 +92,17 @@ type Trial struct {
 
 // UI serves the pages.
 type UI struct {
-	o       Options
-	log     *slog.Logger
-	pages   map[string]*template.Template
-	session session
-	names   *names
-	tasks   *tasks
-	pulse   cached[string]
-	counts  cached[store.Counts]
-	flow    flow
-	now     func() time.Time
+	o         Options
+	log       *slog.Logger
+	pages     map[string]*template.Template
+	session   session
+	names     *names
+	tasks     *tasks
+	pulse     cached[string]
+	counts    cached[store.Counts]
+	flow      flow
+	backfills cached[[]backfill.Status]
+	now       func() time.Time
 }
 
 // New returns the pages. Run must be called for rooms to have names.
@@ -131,9 +136,10 @@ func New(o Options) (*UI, error) {
 	return u, nil
 }
 
-// Run looks the names of rooms up, and does what takes long, until ctx ends.
+// Run looks the names of rooms up, keeps the last hour counted, and does what takes long, until ctx ends.
 func (u *UI) Run(ctx context.Context) error {
 	var parts errgroup.Group
+	parts.Go(func() error { return u.keepFlow(ctx) })
 	parts.Go(func() error { return u.names.run(ctx) })
 	parts.Go(func() error { return u.tasks.run(ctx) })
 	return parts.Wait()
@@ -161,6 +167,7 @@ func (u *UI) Register(r *mux.Router) {
 	act("/transfers/{action:retry|cancel}", u.actOnMany)
 	act("/transfers/{id:[0-9]+}/{action:retry|cancel}", u.actOnOne)
 	act("/events/{id:[0-9]+}/replay", u.replay)
+	act("/backfills/{id:[0-9]+}/cancel", u.cancelBackfill)
 	act("/pause", u.pause)
 	act("/resume", u.resume)
 	page("/sign-in", u.signInPage)

@@ -3,12 +3,15 @@
   'use strict';
 
   // The mark beside the title tells whether the page follows what happens.
+  let following = false;
   const mark = (on) => {
+    following = on;
     for (const el of document.querySelectorAll('.live')) el.hidden = !on;
   };
   document.addEventListener('htmx:sseOpen', () => mark(true));
   document.addEventListener('htmx:sseError', () => mark(false));
   document.addEventListener('htmx:sseClose', () => mark(false));
+  document.addEventListener('htmx:afterSettle', () => mark(following));
 
   // A part of a page that somebody is using stays as it is: it would lose what they chose or wrote.
   const inUse = (live) =>
@@ -16,6 +19,11 @@
     (live.contains(document.activeElement) && document.activeElement.matches('input, select, textarea'));
   document.addEventListener('htmx:beforeRequest', (e) => {
     if (e.target.id === 'live' && inUse(e.target)) e.preventDefault();
+  });
+
+  // Somebody may have begun to use it while the answer was under way.
+  document.addEventListener('htmx:beforeSwap', (e) => {
+    if (e.detail.target.id === 'live' && inUse(e.detail.target)) e.detail.shouldSwap = false;
   });
 
   // The event streams of pages that are not looked at are not needed.
