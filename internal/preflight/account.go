@@ -103,7 +103,8 @@ func (c *check) allowed(area, right string) bool {
 	})
 }
 
-// needScopes reports the scopes that the rules in use need and the key lacks.
+// needScopes reports the scopes that the rules in use need and the key lacks. The remedy names all that a
+// key should have, the webhook's included, so that one new key is enough.
 func (c *check) needScopes() {
 	var all, tagged, mailed []string
 	for _, r := range c.rules {
@@ -118,6 +119,10 @@ func (c *check) needScopes() {
 			mailed = append(mailed, r.Name)
 		}
 	}
+	whole := "files:write, rooms:read, accounts.self:read and *:write"
+	if len(mailed) > 0 {
+		whole = "files:write, rooms:read, accounts.self:read, accounts:read and *:write"
+	}
 	for _, need := range []struct {
 		area, right string
 		by          []string
@@ -129,7 +134,7 @@ func (c *check) needScopes() {
 		{"accounts", "read", mailed, "to read e-mail addresses"},
 	} {
 		if len(need.by) > 0 && !c.allowed(need.area, need.right) {
-			c.atPortal(Error, "create a key with it; the scopes of a key cannot be changed later",
+			c.atPortal(Error, "create a key with "+whole+": the scopes of a key cannot be changed later",
 				"the API key lacks the scope %s:%s, which %s needed %s", need.area, need.right, byRules(need.by, len(all)), need.why)
 		}
 	}

@@ -212,10 +212,10 @@ func TestPlantedMistakes(t *testing.T) {
 				w.instead(t, "source: {room: 106}", "source: {room: 106}\n    when: not (file.created_by.email endsWith \"@acme.example\")")
 			},
 			want: []string{
-				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope files:write, which is needed to copy, to move and to look, create a key with it; the scopes of a key cannot be changed later",
-				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope accounts.self:read, which is needed to tell the gateway's own work from that of people, create a key with it; the scopes of a key cannot be changed later",
-				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope rooms:read, which for the rule tagged is needed to read the tags of rooms, create a key with it; the scopes of a key cannot be changed later",
-				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope accounts:read, which for the rule filed is needed to read e-mail addresses, create a key with it; the scopes of a key cannot be changed later",
+				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope files:write, which is needed to copy, to move and to look, create a key with files:write, rooms:read, accounts.self:read, accounts:read and *:write: the scopes of a key cannot be changed later",
+				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope accounts.self:read, which is needed to tell the gateway's own work from that of people, create a key with files:write, rooms:read, accounts.self:read, accounts:read and *:write: the scopes of a key cannot be changed later",
+				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope rooms:read, which for the rule tagged is needed to read the tags of rooms, create a key with files:write, rooms:read, accounts.self:read, accounts:read and *:write: the scopes of a key cannot be changed later",
+				"error [] rules.yaml:3:3: portals.acme: the API key lacks the scope accounts:read, which for the rule filed is needed to read e-mail addresses, create a key with files:write, rooms:read, accounts.self:read, accounts:read and *:write: the scopes of a key cannot be changed later",
 			},
 		},
 		"the account is the owner's": {
