@@ -87,6 +87,31 @@ func TestADisabledWebhookIsReportedAndDoesNotMakeTheGatewayUnready(t *testing.T)
 	}
 }
 
+func TestAWebhookWithAnotherSecretIsReported(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{RetryWaits: []time.Duration{}}})
+	w.watches(false)
+	w.writeRules(rule("uploads", w.room, w.dest))
+	w.portal.AddWebhook(portalsim.Webhook{
+		Name: "router", URL: "http://" + w.options.Listen + "/webhook", Secret: "Another-Secret-2026",
+		Triggers: []string{"file.uploaded", "file.created"}, Owner: w.robot, Enabled: true,
+	})
+	w.run()
+	w.eventually("the webhook is found to be well", func() bool {
+		return strings.Contains(w.ready(), "webhook of default: ok, webhook 1 (as of ")
+	})
+	w.portal.Upload(w.room, "first.pdf", 1, w.client)
+	w.eventually("that deliveries are refused is found", func() bool {
+		return strings.Contains(w.ready(), "webhook of default: deliveries are refused: webhook 1 signs with another secret")
+	})
+	if !strings.Contains(w.metrics(), `docspace_router_webhook_problem{portal="default",problem="wrong_secret"} 1`) {
+		t.Error("the metrics do not tell")
+	}
+	if page := w.text("/"); !strings.Contains(page, "Webhook: deliveries are refused") {
+		t.Error("the overview does not tell")
+	}
+}
+
 // TestAManagedWebhookFollows lets the gateway register itself, mend what others do to its webhook,
 // and subscribe to what a new version of the rules needs.
 func TestAManagedWebhookFollows(t *testing.T) {
