@@ -247,6 +247,7 @@ func set(selector, value string) step {
 	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => {
 		const e = document.querySelector(%q);
 		if (!e || e.disabled) return false;
+		e.focus();
 		e.value = %q;
 		e.dispatchEvent(new Event('input', {bubbles: true}));
 		e.dispatchEvent(new Event('change', {bubbles: true}));
