@@ -51,7 +51,7 @@ func (routeJob) InsertOpts() river.InsertOpts {
 // The more deliveries arrive at once, the more of them share a commit: the ratio grows with the
 // number of senders.
 func BenchmarkIngest(b *testing.B) {
-	for _, senders := range []int{64, 256, 512} {
+	for _, senders := range []int{64, 256, 512, 1024} {
 		b.Run(fmt.Sprintf("senders=%d", senders), func(b *testing.B) { benchIngest(b, senders, nil) })
 	}
 }
