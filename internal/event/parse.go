@@ -48,7 +48,7 @@ const maxExpected = 32
 // The error is ErrNotJSON, or a *NoEntryError for JSON that is no object, names no file or
 // folder, or names one by an id that is too long to be stored.
 func Parse(body []byte) (Event, error) {
-	if !json.Valid(body) {
+	if !valid(body) {
 		return Event{}, ErrNotJSON
 	}
 	var topBuf, headBuf, hookBuf, entryBuf [maxExpected]field // on the stack

@@ -439,6 +439,10 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "null", "{}", `{"id":1}`, `{"data":{"fileId":"a\u0000"}}`, `{"event":"user.x","id":1}`, `{"id":1,"id":"\\"}`, "[[[["} {
 		f.Add([]byte(s))
 	}
+	for _, levels := range []int{9_999, 10_000, 10_001, 100_000} {
+		f.Add([]byte(strings.Repeat("[", levels) + strings.Repeat("]", levels)))
+		f.Add([]byte(`{"id":1,"x":` + strings.Repeat(`{"x":[`, levels/2) + strings.Repeat("]}", levels/2) + "}"))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := string(body)
 		ev, err := Parse(body)

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
@@ -38,6 +39,18 @@ func object(raw string, f fields) (fields, bool) {
 		return true
 	})
 	return f, true
+}
+
+// valid says what json.Valid says, in less than half of its time. That is half of what reading a
+// delivery takes.
+func valid(body []byte) bool {
+	// gjson calls itself for every level of nesting. encoding/json takes no more levels than this,
+	// and does not call itself to find out.
+	const deepest = 10_000
+	if bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > deepest {
+		return json.Valid(body)
+	}
+	return gjson.ValidBytes(body)
 }
 
 func isObject(raw string) bool {
