@@ -113,10 +113,11 @@ func noSecretShows(t *testing.T, format string) {
 	}))
 	t.Cleanup(proxy.Close)
 	traces := &seen{}
+	collectorKey := plant("the collector's key")
 	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		raw, _ := io.ReadAll(r.Body)
 		traces.add(string(raw))
-		if key := r.Header.Get("X-Key"); key != c["the collector's key"] {
+		if key := r.Header.Get("X-Key"); key != collectorKey {
 			traces.add("wrong key " + key)
 		} else {
 			traces.add("right key")
@@ -162,7 +163,7 @@ rules:
 		"GOOD_KEY=" + c["a key that works"], "GOOD_HOOK=" + secrets["good"],
 		"FAR_KEY=" + plant("API key of a far portal"), "FAR_HOOK=" + secrets["far"],
 		"HTTP_PROXY=http://user:" + plant("proxy password") + "@" + strings.TrimPrefix(proxy.URL, "http://"),
-		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-key=" + plant("the collector's key"),
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_HEADERS=x-key=" + collectorKey,
 		"OTEL_BSP_SCHEDULE_DELAY=50",
 	}
 
