@@ -169,8 +169,9 @@ func runGateway(t *testing.T) string {
 	gateway, err := app.New(t.Context(), app.Options{
 		Rules: filepath.Join(dir, "rules.yaml"), Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", AdminToken: "scrape-token",
 		Database: "sqlite://" + filepath.Join(dir, "router.db"), Version: "test", Logger: slog.New(slog.DiscardHandler),
-		LookupEnv: func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
-		Pace:      app.Pace{Poll: 50 * time.Millisecond},
+		LookupEnv:     func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
+		WatchWebhooks: true, CatchUpWindow: time.Hour,
+		Pace: app.Pace{Poll: 50 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
