@@ -13,6 +13,9 @@ import (
 )
 
 func TestUploadsDoNotWaitForABackfill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("under the race detector this proves nothing: a slow machine is busy with what was uploaded before")
+	}
 	t.Parallel()
 	const files = 600
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 20 * portalTime}})
