@@ -23,10 +23,7 @@ func TestRulesAreRewrittenUnderLoad(t *testing.T) {
 		t.Skip("under the race detector this proves nothing: the file is rewritten more often than a slow machine reads it")
 	}
 	t.Parallel()
-	rewriteFor := 10 * time.Second
-	if testing.Short() {
-		rewriteFor = 2 * time.Second
-	}
+	const rewriteFor = 10 * time.Second
 	w := newWorld(t, portalsim.Options{})
 	other := w.addRoom("Other")
 	version := func(n int) string {
