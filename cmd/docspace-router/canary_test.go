@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,24 +42,6 @@ func (c canaries) findIn(t *testing.T, where, text string) {
 			}
 		}
 	}
-}
-
-// seen collects what a server was told.
-type seen struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (s *seen) add(text string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.text.WriteString(text + "\n")
-}
-
-func (s *seen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 // TestNoSecretShows puts a secret into every place that takes one, sees that each was really used,

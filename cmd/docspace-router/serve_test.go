@@ -233,7 +233,7 @@ func TestServeAsksForTheAdminToken(t *testing.T) {
 type gateway struct {
 	cmd           *exec.Cmd
 	listen, admin string
-	log           *logText
+	log           *seen
 	ended         chan struct{} // closed when the process has ended
 	err           error         // how it ended
 }
@@ -252,7 +252,7 @@ func serveCommand(dir string, variables []string, args ...string) *exec.Cmd {
 // start runs `serve` and waits until it has started.
 func start(t *testing.T, dir string, variables []string, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{cmd: serveCommand(dir, variables, args...), log: &logText{}, ended: make(chan struct{})}
+	g := &gateway{cmd: serveCommand(dir, variables, args...), log: &seen{}, ended: make(chan struct{})}
 	stderr, err := g.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -347,22 +347,22 @@ func finish(t *testing.T, cmd *exec.Cmd) (code int, stderr string) {
 	return cmd.ProcessState.ExitCode(), text.String()
 }
 
-// logText is what a process has logged so far.
-type logText struct {
+// seen is what a process has logged, or a server was told, so far.
+type seen struct {
 	mu   sync.Mutex
 	text strings.Builder
 }
 
-func (l *logText) add(line string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text.WriteString(line + "\n")
+func (s *seen) add(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.text.WriteString(line + "\n")
 }
 
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+func (s *seen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {
