@@ -396,13 +396,13 @@ func TestPlantedMistakes(t *testing.T) {
 		"no webhook": {
 			plant: func(_ *testing.T, w *world) { w.hook.URL = "https://elsewhere.example.com/hooks" },
 			want: []string{
-				"error [] rules.yaml:3:3: portals.acme: no webhook leads to the gateway: none has the address https://…/webhook, create it, under Developer Tools, Webhooks",
+				"error [] rules.yaml:3:3: portals.acme: no webhook leads to the gateway: none has the address https://…/webhook/acme, make it with docspace-router webhook register",
 			},
 		},
 		"the webhook is disabled": {
 			plant: func(_ *testing.T, w *world) { w.hook.Enabled = false },
 			want: []string{
-				`error [] rules.yaml:3:3: portals.acme: the webhook "router" is disabled, enable it, under Developer Tools, Webhooks; DocSpace disables a webhook that failed`,
+				`error [] rules.yaml:3:3: portals.acme: the webhook "router" is disabled, enable it with docspace-router webhook register, or under Developer Tools, Webhooks; DocSpace disables a webhook that failed`,
 			},
 		},
 		"the webhook signs with another secret": {
@@ -428,7 +428,7 @@ func TestPlantedMistakes(t *testing.T) {
 		"the webhook lacks a trigger": {
 			plant: func(_ *testing.T, w *world) { w.hook.Triggers = []string{"file.uploaded"} },
 			want: []string{
-				`error [tagged] rules.yaml:13:5: rules[1]: the webhook "router" does not tell of file.created, add what is missing to the webhook, under Developer Tools, Webhooks`,
+				`error [tagged] rules.yaml:13:5: rules[1]: the webhook "router" does not tell of file.created, add what is missing with docspace-router webhook register, or under Developer Tools, Webhooks`,
 			},
 		},
 	} {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/webhook"
 )
 
 // webhook checks that the portal tells the gateway of what the rules wait for, where the key may
@@ -29,7 +30,7 @@ func (c *check) webhook(ctx context.Context) error {
 	}
 	var ours []docspace.Webhook
 	for _, h := range hooks {
-		if c.leadsHere(h.URL) {
+		if c.leadsHere(h) {
 			ours = append(ours, h)
 		}
 	}
@@ -38,7 +39,7 @@ func (c *check) webhook(ctx context.Context) error {
 		c.note("the webhook is not checked: the account is no administrator, and sees only webhooks of its own")
 		return nil
 	case len(ours) == 0:
-		c.atPortal(Error, "create it, under Developer Tools, Webhooks", "no webhook leads to the gateway: none has the address %s", c.addresses())
+		c.atPortal(Error, "make it with docspace-router webhook register", "no webhook leads to the gateway: none has the address %s", c.address())
 		return nil
 	}
 	return c.hooks(ctx, ours)
@@ -54,7 +55,7 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 			if h.LastFailureText != "" {
 				because = ": " + strings.TrimSuffix(h.LastFailureText, ".")
 			}
-			c.atPortal(Error, "enable it, under Developer Tools, Webhooks; DocSpace disables a webhook that failed", "the webhook %q is disabled%s", h.Name, because)
+			c.atPortal(Error, "enable it with docspace-router webhook register, or under Developer Tools, Webhooks; DocSpace disables a webhook that failed", "the webhook %q is disabled%s", h.Name, because)
 		} else {
 			c.atPortal(Error, "remove its target, under Developer Tools, Webhooks",
 				"the webhook %q tells only of the entry %s itself, and not of what lies in it", h.Name, h.TargetID)
@@ -92,41 +93,38 @@ func (c *check) hooks(ctx context.Context, ours []docspace.Webhook) error {
 			}
 		}
 		if len(missing) > 0 {
-			c.add(Error, r, r.Rule, "add what is missing to the webhook, under Developer Tools, Webhooks",
+			c.add(Error, r, r.Rule, "add what is missing with docspace-router webhook register, or under Developer Tools, Webhooks",
 				"the webhook %q does not tell of %s", on[0].Name, strings.Join(missing, ", "))
 		}
 	}
 	return nil
 }
 
+// wish is the webhook that the gateway would have. What it is called and triggered by is no matter here.
+func (c *check) wish() webhook.Wish {
+	return webhook.NewWish(c.config.Name, c.options.PublicURL, c.single(), nil)
+}
+
+func (c *check) single() bool { return len(c.options.Config.Portals) == 1 }
+
 // leadsHere reports whether a webhook's address is the gateway's. Without a public address its
 // path decides: another receiver is unlikely to have the portal's name in it, but it may.
-func (c *check) leadsHere(address string) bool {
-	u, err := url.Parse(address)
+func (c *check) leadsHere(h docspace.Webhook) bool {
+	if c.options.PublicURL != "" {
+		return c.wish().PointsHere(h)
+	}
+	u, err := url.Parse(h.URL)
 	if err != nil {
 		return false
 	}
 	path := strings.TrimSuffix(u.Path, "/")
-	own, single := "/webhook/"+c.config.Name, len(c.options.Config.Portals) == 1
-	if c.options.PublicURL == "" {
-		return strings.HasSuffix(path, own) || single && strings.HasSuffix(path, "/webhook")
-	}
-	public, err := url.Parse(c.options.PublicURL)
-	if err != nil || !strings.EqualFold(public.Host, u.Host) {
-		return false
-	}
-	base := strings.TrimSuffix(public.Path, "/")
-	return path == base+own || single && path == base+"/webhook"
+	return strings.HasSuffix(path, "/webhook/"+c.config.Name) || c.single() && strings.HasSuffix(path, "/webhook")
 }
 
-// addresses says what a webhook's address would be.
-func (c *check) addresses() string {
-	base := strings.TrimSuffix(c.options.PublicURL, "/")
-	if base == "" {
-		base = "https://…"
+// address says what the webhook's address would be.
+func (c *check) address() string {
+	if known := c.wish().Addresses; len(known) > 0 {
+		return known[0]
 	}
-	if len(c.options.Config.Portals) == 1 {
-		return base + "/webhook"
-	}
-	return base + "/webhook/" + c.config.Name
+	return "https://…/webhook/" + c.config.Name
 }

@@ -77,8 +77,8 @@ func (w Wish) NamedAsOwn(h docspace.Webhook) bool {
 	return ok && h.Name == nameOf(w.Portal, public)
 }
 
-// pointsHere reports whether a webhook's address is one of the gateway's.
-func (w Wish) pointsHere(h docspace.Webhook) bool {
+// PointsHere reports whether a webhook's address is one of the gateway's, where these are known.
+func (w Wish) PointsHere(h docspace.Webhook) bool {
 	return slices.ContainsFunc(w.Addresses, func(a string) bool { return sameAddress(a, h.URL) })
 }
 
@@ -88,13 +88,13 @@ func (w Wish) pointsHere(h docspace.Webhook) bool {
 func (w Wish) Own(all []docspace.Webhook, seen []string) []docspace.Webhook {
 	rank := func(h docspace.Webhook) int {
 		switch {
-		case w.pointsHere(h) && h.TargetID == "":
+		case w.PointsHere(h) && h.TargetID == "":
 			return 1
 		case w.Name != "" && h.Name == w.Name:
 			return 2
 		case slices.Contains(seen, strconv.FormatInt(h.ID, 10)):
 			return 3
-		case w.pointsHere(h):
+		case w.PointsHere(h):
 			return 4 // only events of one entry, but ours
 		}
 		return 0
@@ -115,7 +115,7 @@ func (w Wish) Own(all []docspace.Webhook, seen []string) []docspace.Webhook {
 // mayChange reports whether a webhook is the gateway's to change: one that only sent here once may
 // by now be somebody else's.
 func (w Wish) mayChange(h docspace.Webhook) bool {
-	return h.TargetID == "" && (w.pointsHere(h) || w.Name != "" && h.Name == w.Name)
+	return h.TargetID == "" && (w.PointsHere(h) || w.Name != "" && h.Name == w.Name)
 }
 
 // sameAddress compares addresses as the portal's HTTP client would see them.

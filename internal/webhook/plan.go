@@ -88,7 +88,7 @@ func (w Wish) Compare(all []docspace.Webhook, seen []string, triggers []docspace
 		}
 		problem(Disabled, "webhook %d is disabled%s; %s", own.ID, why, unnoted)
 	}
-	if len(w.Addresses) > 0 && !w.pointsHere(own) {
+	if len(w.Addresses) > 0 && !w.PointsHere(own) {
 		problem(Elsewhere, "webhook %d points to %s instead of %s; its log tells what was sent there, and catching up takes it in", own.ID, shown(own.URL), w.Addresses[0])
 	}
 	if own.Triggers != 0 {
@@ -113,7 +113,7 @@ func (s State) surplus(own docspace.Webhook, triggers []docspace.Trigger) []stri
 // pointing counts the enabled webhooks that send everything here.
 func (s State) pointing() (n int) {
 	for _, h := range s.Own {
-		if h.Enabled && h.TargetID == "" && s.Wish.pointsHere(h) {
+		if h.Enabled && h.TargetID == "" && s.Wish.PointsHere(h) {
 			n++
 		}
 	}
@@ -180,7 +180,7 @@ func (s State) Plan() (Plan, error) {
 		}
 		changed := own
 		changed.Enabled, changed.Triggers = true, s.Mask
-		if !s.Wish.pointsHere(own) {
+		if !s.Wish.PointsHere(own) {
 			changed.URL = want.URL
 		}
 		changed.SSL = isHTTPS(changed.URL)
