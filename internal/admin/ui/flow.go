@@ -92,7 +92,7 @@ type chart struct {
 
 type chartLine struct {
 	Class, Name string
-	Points      string // empty: there is nothing to draw
+	Parts       []string // the points of where it is above zero, and next to it
 	Total       int64
 }
 
@@ -105,7 +105,7 @@ const (
 	chartWidth  = 720
 	chartHeight = 150
 	chartLeft   = 44
-	chartBottom = 22
+	chartBottom = 28
 	chartTop    = 8
 )
 
@@ -137,16 +137,21 @@ func newChart(minutes []store.Minute) chart {
 	var told []string
 	for _, s := range series {
 		line := chartLine{Class: s.class, Name: s.many}
-		points := make([]string, len(minutes))
+		var points []string
 		for i, m := range minutes {
-			points[i] = fmt.Sprintf("%d,%d", x(i), y(s.of(m)))
 			line.Total += s.of(m)
+			// A line of zeros would lie over the others'.
+			if s.of(m) > 0 || i > 0 && s.of(minutes[i-1]) > 0 || i+1 < len(minutes) && s.of(minutes[i+1]) > 0 {
+				points = append(points, fmt.Sprintf("%d,%d", x(i), y(s.of(m))))
+			} else if len(points) > 0 {
+				line.Parts, points = append(line.Parts, strings.Join(points, " ")), nil
+			}
+		}
+		if len(points) > 0 {
+			line.Parts = append(line.Parts, strings.Join(points, " "))
 		}
 		if line.Total == 1 {
 			line.Name = s.one
-		}
-		if line.Total > 0 { // a line of zeros would lie over the others'
-			line.Points = strings.Join(points, " ")
 		}
 		c.Lines = append(c.Lines, line)
 		told = append(told, fmt.Sprintf("%s %s", count(line.Total), line.Name))
@@ -158,7 +163,7 @@ func newChart(minutes []store.Minute) chart {
 		}
 	}
 	for i, m := range minutes {
-		if m.At.Minute()%15 == 0 {
+		if m.At.Minute()%15 == 0 && x(i) > chartLeft+30 { // clear of the axis
 			c.Times = append(c.Times, chartMark{x(i), m.At.Format("15:04")})
 		}
 	}

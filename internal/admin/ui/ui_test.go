@@ -107,11 +107,15 @@ func TestChart(t *testing.T) {
 	if want := "In the last hour: 3 events accepted, 0 transfers routed, 2 transfers done, 7 transfers failed."; c.Summary != want {
 		t.Errorf("summary %q, want %q", c.Summary, want)
 	}
-	if c.Lines[1].Points != "" || c.Lines[3].Points == "" {
+	if len(c.Lines[1].Parts) != 0 || len(c.Lines[3].Parts) != 1 {
 		t.Errorf("a line is drawn where all is zero, or is not where it is not: %+v", c.Lines)
 	}
 	if one := newChart([]store.Minute{{Accepted: 1}, {Failed: 1}}).Lines; one[0].Name != "event accepted" || one[3].Name != "transfer failed" {
 		t.Errorf("one of each reads %+v", one)
+	}
+	zero := store.Minute{}
+	if parts := newChart([]store.Minute{{Done: 1}, zero, zero, zero, {Done: 1}, zero}).Lines[2].Parts; len(parts) != 2 || strings.Count(parts[0], ",") != 2 || strings.Count(parts[1], ",") != 3 {
+		t.Errorf("two minutes with zeros between are drawn as %q", parts)
 	}
 	for n, want := range map[int64]int64{0: 2, 1: 2, 3: 4, 7: 10, 11: 20, 5999: 6000} {
 		if got := niceAbove(n); got != want {
