@@ -94,7 +94,7 @@ func (rv *review) expressions(i int) {
 // destination is an id.
 func (rv *review) portals(i int) {
 	spec := &rv.rules[i].spec
-	if len(spec.Portals) < 2 {
+	if len(spec.Portals) < 2 || len(spec.Routes) == 0 { // one whose source is wrong has no route
 		return
 	}
 	what, field, id := "destination", "destination", spec.Routes[0].Destination
