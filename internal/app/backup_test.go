@@ -57,9 +57,7 @@ func TestBackupAndRestoreAsDocumented(t *testing.T) {
 	w.portal.Upload(w.room, "after.pdf", 1, w.client)
 	w.wantTitles(w.dest, "before.pdf", "after.pdf")
 	w.options.Listen = w.gateway.Addr()
-	if err := w.stop(); err != nil {
-		t.Fatal(err)
-	}
+	w.halt()
 
 	if server == nil {
 		if err := os.WriteFile(filepath.Join(w.dir, "router.db"), []byte("a disk's last words"), 0o600); err != nil {

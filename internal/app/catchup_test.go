@@ -133,15 +133,6 @@ func TestWhatHappenedWhileTheGatewayWasAwayIsRouted(t *testing.T) {
 	}
 }
 
-// halt stops the gateway.
-func (w *world) halt() {
-	w.t.Helper()
-	if err := w.stop(); err != nil {
-		w.t.Fatal(err)
-	}
-	w.stop = nil
-}
-
 // rested waits until the portal has given up on everything.
 func (w *world) rested() {
 	w.t.Helper()

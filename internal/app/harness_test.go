@@ -201,10 +201,17 @@ func (w *world) run() {
 func (w *world) restart() {
 	w.t.Helper()
 	w.options.Listen = w.gateway.Addr()
+	w.halt()
+	w.run()
+}
+
+// halt stops the gateway. What it still had to do about what it has stored is done then.
+func (w *world) halt() {
+	w.t.Helper()
 	if err := w.stop(); err != nil {
 		w.t.Fatalf("stop: %v", err)
 	}
-	w.run()
+	w.stop = nil
 }
 
 // eventually waits until a condition holds.

@@ -66,6 +66,7 @@ func TestATraceFollowsAnEvent(t *testing.T) {
 	request := w.spanNamed(spans, "POST /webhook/{portal}")
 	commit := w.spanNamed(spans, "group commit")
 	outcome := w.spanNamed(spans, "transfer")
+	w.halt()
 	id := request.SpanContext().TraceID()
 	var names []string
 	for _, s := range spans.Ended() {
@@ -116,6 +117,7 @@ func TestABatchIsLinkedToItsEvents(t *testing.T) {
 	w.eventually("all three wait", func() bool { return w.status().Transfers["queued"] == 3 })
 	mend()
 	w.wantTitles(w.dest, "a.pdf", "b.pdf", "c.pdf")
+	w.halt()
 
 	traces := map[string]bool{}
 	linked := map[string]bool{}

@@ -66,10 +66,10 @@ func TestADisabledWebhookIsReportedAndDoesNotMakeTheGatewayUnready(t *testing.T)
 	if public := w.readyAt(w.gateway.Addr()); strings.Contains(public, "webhook") {
 		t.Errorf("everybody is told: %s", public)
 	}
-	if m := w.metrics(); !strings.Contains(m, `docspace_router_webhook_healthy{portal="default"} 0`) ||
-		!strings.Contains(m, `docspace_router_webhook_problem{portal="default",problem="disabled"} 1`) {
-		t.Error("the metrics do not tell")
-	}
+	w.wantMetrics(
+		`docspace_router_webhook_healthy{portal="default"} 0`,
+		`docspace_router_webhook_problem{portal="default",problem="disabled"} 1`,
+	)
 	var status struct {
 		Portals []struct {
 			Webhook struct {
@@ -104,9 +104,7 @@ func TestAWebhookWithAnotherSecretIsReported(t *testing.T) {
 	w.eventually("that deliveries are refused is found", func() bool {
 		return strings.Contains(w.ready(), "webhook of default: deliveries are refused: webhook 1 signs with another secret")
 	})
-	if !strings.Contains(w.metrics(), `docspace_router_webhook_problem{portal="default",problem="wrong_secret"} 1`) {
-		t.Error("the metrics do not tell")
-	}
+	w.wantMetrics(`docspace_router_webhook_problem{portal="default",problem="wrong_secret"} 1`)
 	if page := w.text("/"); !strings.Contains(page, "Webhook: deliveries are refused") {
 		t.Error("the overview does not tell")
 	}
