@@ -141,6 +141,35 @@ func (w *world) rested() {
 	}
 }
 
+// TestWhatABackfillBroughtIsNotCaughtUp changes files while the gateway is away, brings them by a
+// backfill, and only then lets the portal's log be read.
+func TestWhatABackfillBroughtIsNotCaughtUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, portalsim.Options{
+		ClockSkew: -time.Hour,
+		Timings:   portalsim.Timings{RetryWaits: []time.Duration{time.Millisecond}},
+	})
+	w.keepAddress()
+	w.options.PublicURL = "http://" + w.options.Listen
+	w.writeRules(rule("changes", w.room, w.dest, "triggers: [file.uploaded, file.created, file.updated]"))
+	w.portal.AddWebhook(portalsim.Webhook{
+		Name: "router", URL: w.options.PublicURL + "/webhook", Secret: secret,
+		Triggers: []string{"file.uploaded", "file.updated"}, Owner: w.robot, Enabled: true,
+	})
+	changed := w.portal.Upload(w.room, "a.pdf", 10, w.client)
+	w.portal.UpdateFile(changed, 20, w.client)
+	w.portal.AdvanceClock(time.Minute)
+	w.rested()
+
+	w.run()
+	w.backfilled(w.backfill(backfillBody{"rule": "changes"}))
+	w.halt()
+	w.catchesUp()
+	w.run()
+	w.eventually("both rows are taken in", func() bool { return w.status().Events["routed"] == 3 })
+	w.wantTitles(w.dest, "a.pdf")
+}
+
 // TestADeliveryThatWasRetriedByHandIsCaughtUpOnce has two rows of one upload in the log.
 func TestADeliveryThatWasRetriedByHandIsCaughtUpOnce(t *testing.T) {
 	t.Parallel()

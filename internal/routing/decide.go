@@ -65,12 +65,16 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	if err != nil {
 		return r.undecided(d, pending, snap, &facts, err)
 	}
+	var here time.Time
+	if len(result.Matches) > 0 {
+		here = r.here(ctx, portal, happened)
+	}
 	placed := event.EventRouted
 	unplaced := map[string]bool{} // rules with a destination that is not known
 	for _, m := range result.Matches {
 		t := store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict, Entry: facts.Event.Entry,
-			Destination: m.Destination, Base: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID, HappenedAt: happened,
+			Destination: m.Destination, Base: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID, HappenedAt: happened, HappenedHere: here,
 		}
 		if facts.Own {
 			if t.Trail, err = trail.with(m); err != nil {
@@ -116,6 +120,23 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	}
 	d.Reason = joinReasons(d.Reason, notes)
 	return d
+}
+
+// late is how old an event is that may be about what was brought since. One of this moment is not
+// worth asking the portal for its time.
+const late = 10 * time.Second
+
+// here is a moment of the portal's clock by the gateway's; zero where it is not past for long, or
+// the portal does not tell its time.
+func (r *Router) here(ctx context.Context, portal Portal, happened time.Time) time.Time {
+	if r.now().Sub(happened) < late {
+		return time.Time{}
+	}
+	offset, err := portal.Clock(ctx)
+	if err != nil {
+		return time.Time{}
+	}
+	return happened.Add(-offset)
 }
 
 // withhold leaves out the transfers of rules that lack a destination, and moves: a move comes

@@ -103,6 +103,28 @@ func TestAnEventOvertakesABackfill(t *testing.T) {
 		}
 		h.settle(op, event.Done)
 	})
+	t.Run("that has sent it since", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.route(h.planned(ofBackfill))
+		op := h.claim(copyLane + backfillSuffix)
+		missed := func(before time.Duration) func(*NewTransfer) {
+			return func(t *NewTransfer) {
+				t.Trigger, t.HappenedAt = "file.updated", t.HappenedAt.Add(time.Hour)
+				t.HappenedHere = op.StartedAt.Add(-before)
+			}
+		}
+		h.route(h.planned(missed(time.Minute)))
+		if want := []event.State{event.Sending}; !slices.Equal(h.states(), want) {
+			t.Errorf("states are %v, want %v: what is on its way is later than the event", h.states(), want)
+		}
+		h.settle(op, event.Done)
+		h.route(h.planned(missed(time.Minute)))
+		h.route(h.planned(missed(time.Second)))
+		if want := []event.State{event.Done, event.Queued}; !slices.Equal(h.states(), want) {
+			t.Errorf("states are %v, want %v: clocks differ by seconds, so the later event may be of a later change", h.states(), want)
+		}
+	})
 }
 
 func TestABackfillTakesOnlyWritesToSpare(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,18 @@ type NewTransfer struct {
 	Trail       []string // of what the gateway's own work caused: the steps that led here, this one included
 	Trigger     string
 	WebhookID   string
-	HappenedAt  time.Time
+	HappenedAt  time.Time // by the portal's clock
+	// HappenedHere is the same moment by the gateway's clock; zero where it is not known, or not past
+	// for long. What a backfill has sent since is what the event is about.
+	HappenedHere time.Time
+}
+
+// sentSince is the time after which a backfill's transfer was sent that stands for this one.
+func (t NewTransfer) sentSince() int64 {
+	if t.HappenedHere.IsZero() {
+		return math.MaxInt64
+	}
+	return millis(t.HappenedHere.Add(sameHappening)) // the clocks may differ by less
 }
 
 // base is the folder that the rule names.
@@ -155,12 +167,13 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 		FROM transfers t JOIN events e ON e.id = t.event_id
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
-				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11))
+				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11)
+				OR t.backfill <> 0 AND t.sent_at > $13)
 			AND `+among+`
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
-		t.Trigger, t.WebhookID, newcomer).Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed)
+		t.Trigger, t.WebhookID, newcomer, t.sentSince()).Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return twin{}, nil
