@@ -95,7 +95,7 @@ func (f backfillFlags) request() map[string]any {
 
 func runBackfill(ctx context.Context, env environment, gateway adminFlags, flags backfillFlags, output string) error {
 	var s backfill.Status
-	if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: "/api/v1/backfills", body: flags.request()}, &s); err != nil {
+	if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: "/api/v1/backfills", body: flags.request(), author: authorOf(env)}, &s); err != nil {
 		return backfillFailed("backfill", err)
 	}
 	if flags.detach {
@@ -187,7 +187,7 @@ func newBackfillCancel(env environment) *cobra.Command {
 	output := addOutput(cmd)
 	return aboutBackfill(cmd, env, func(ctx context.Context, id int64) error {
 		var s backfill.Status
-		if err := gateway.post(ctx, fmt.Sprintf("/api/v1/backfills/%d/cancel", id), &s); err != nil {
+		if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: fmt.Sprintf("/api/v1/backfills/%d/cancel", id), author: authorOf(env)}, &s); err != nil {
 			return backfillFailed("cancel backfill", err)
 		}
 		return printBackfill(env.stdout, output.value, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/pprof"
 	"os"
@@ -45,6 +46,7 @@ type Options struct {
 	Backfill  Backfills      // nil: backfills cannot be asked for
 	Gatherer  prometheus.Gatherer
 	UI        *ui.UI // the pages; nil: none
+	Logger    *slog.Logger
 	Token     string // a bearer token every request must carry; empty: none
 	Version   string
 }
@@ -64,8 +66,8 @@ type api struct{ Options }
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
 	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil ||
-		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil {
-		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals and PortalURL are required")
+		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil || o.Logger == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals, PortalURL and Logger are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()
@@ -120,6 +122,7 @@ func (a api) authorized(next http.Handler) http.Handler {
 			if a.UI != nil && a.UI.AskToSignIn(w, r) {
 				return
 			}
+			a.Logger.Warn("admin request refused", "component", "admin", "reason", "the admin token is missing or wrong", "remote", r.RemoteAddr)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="docspace-router"`)
 			http.Error(w, "the admin token is missing or wrong", http.StatusUnauthorized)
 			return

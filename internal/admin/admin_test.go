@@ -68,6 +68,7 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 			return []PortalStatus{{Name: "acme", URL: "https://acme.example.com", State: PortalUp}}, nil
 		},
 		PortalURL: func(string) string { return "https://acme.example.com" },
+		Logger:    slog.New(slog.DiscardHandler),
 		Version:   "v1.2.3",
 	}
 	o.Actions, err = steer.New(steer.Options{
@@ -198,6 +199,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 	full := serve(t).options
 	for name, change := range map[string]func(*Options){
 		"Store":     func(o *Options) { o.Store = nil },
+		"Logger":    func(o *Options) { o.Logger = nil },
 		"Reload":    func(o *Options) { o.Reload = nil },
 		"Rules":     func(o *Options) { o.Rules = nil },
 		"Ready":     func(o *Options) { o.Ready = nil },

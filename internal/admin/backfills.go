@@ -17,11 +17,11 @@ import (
 
 // Backfills is what starts backfills and tells of them.
 type Backfills interface {
-	Start(ctx context.Context, r backfill.Request) (backfill.Status, error)
+	Start(ctx context.Context, r backfill.Request, author string) (backfill.Status, error)
 	Rehearse(ctx context.Context, r backfill.Request, tell func(backfill.Line) error) (backfill.Tally, error)
 	Status(ctx context.Context, id int64) (backfill.Status, error)
 	List(ctx context.Context) ([]backfill.Status, error)
-	Cancel(ctx context.Context, id int64) (backfill.Status, error)
+	Cancel(ctx context.Context, id int64, author string) (backfill.Status, error)
 }
 
 func (a api) registerBackfills(routes huma.API) {
@@ -77,8 +77,11 @@ func backfillError(err error) error {
 	}
 }
 
-func (a api) startBackfill(ctx context.Context, in *backfillRequest) (*backfillOutput, error) {
-	return a.answer(a.Backfill.Start(ctx, in.request()))
+func (a api) startBackfill(ctx context.Context, in *struct {
+	Author
+	backfillRequest
+}) (*backfillOutput, error) {
+	return a.answer(a.Backfill.Start(ctx, in.request(), in.Author.Author))
 }
 
 type backfillInput struct {
@@ -89,8 +92,11 @@ func (a api) backfill(ctx context.Context, in *backfillInput) (*backfillOutput, 
 	return a.answer(a.Backfill.Status(ctx, in.ID))
 }
 
-func (a api) cancelBackfill(ctx context.Context, in *backfillInput) (*backfillOutput, error) {
-	return a.answer(a.Backfill.Cancel(ctx, in.ID))
+func (a api) cancelBackfill(ctx context.Context, in *struct {
+	Author
+	backfillInput
+}) (*backfillOutput, error) {
+	return a.answer(a.Backfill.Cancel(ctx, in.ID, in.Author.Author))
 }
 
 type backfillsOutput struct {

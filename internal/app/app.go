@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +36,7 @@ import (
 type App struct {
 	o          Options
 	log        *slog.Logger
+	limited    *slog.Logger // of parts that fail over and over while something is away, or at the will of whoever sends
 	registry   *prometheus.Registry
 	store      *store.Store
 	live       *config.Live
@@ -63,6 +66,8 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	}
 	o.setDefaults()
 	a := &App{o: o, log: o.Logger.With("component", "app"), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
+	a.limited = slog.New(withoutRepeats(o.Logger.Handler(),
+		"portal", "reason", "event", "rule", "lane", "transfer_id", "operation_id", "parent", "job", "args"))
 	defer func() {
 		if err != nil {
 			a.close()
@@ -88,7 +93,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		return nil, err
 	}
 	portals := func() []string { return a.current.Load().names() }
-	a.registry.MustRegister(newStateCollector(a.store, portals, a.log), newPortalCollector(a))
+	a.registry.MustRegister(newStateCollector(a.store, portals, a.limited.With("component", "app")), newPortalCollector(a))
 	if err := a.build(ctx); err != nil {
 		return nil, err
 	}
@@ -104,7 +109,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 
 // build makes the parts of an event's way, joined by the job queue.
 func (a *App) build(ctx context.Context) (err error) {
-	if a.jobs, err = newJobs(ctx, a.store, a.o.Pace.DeadAfter, a.o.Logger); err != nil {
+	if a.jobs, err = newJobs(ctx, a.store, a.o.Pace.DeadAfter, a.limited); err != nil {
 		return err
 	}
 	if a.routing, err = routing.New(routing.Options{
@@ -116,7 +121,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Budget:      a.budget,
 		SettleAfter: a.o.Pace.SettleAfter,
 		RetryFirst:  a.o.Pace.RetryFirst,
-		Logger:      a.o.Logger,
+		Logger:      a.limited,
 		Registerer:  a.registry,
 		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
@@ -135,7 +140,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		HoldFirst:   a.o.Pace.PortalPause,
 		RetryFirst:  a.o.Pace.RetryFirst,
 		SweepEvery:  a.o.Pace.Sweep,
-		Logger:      a.o.Logger,
+		Logger:      a.limited,
 		Registerer:  a.registry,
 		Tracer:      tracing.Tracer(a.o.Tracing),
 	}); err != nil {
@@ -158,7 +163,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Portals:    a.ingestPortal,
 		Stored:     func(portal, webhook string) { a.watch.Delivered(portal, webhook) },
 		Refused:    func(portal string) { a.watch.Refused(portal) },
-		Logger:     a.o.Logger,
+		Logger:     a.limited,
 		Registerer: a.registry,
 		Tracer:     tracing.Tracer(a.o.Tracing),
 	}); err != nil {
@@ -190,6 +195,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Backfill:  a.backfills,
 		UI:        a.ui,
+		Logger:    a.limited,
 		Gatherer:  a.registry,
 		Token:     a.o.AdminToken,
 		Version:   a.o.Version,
@@ -197,7 +203,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.public = newServer(a.publicHandler(), a.o.Logger)
+	a.public = newServer(a.publicHandler(), a.limited)
 	if a.o.TLSCert != "" {
 		// Read before anything is promised, and not again when it serves.
 		certificate, err := a.o.certificate()
@@ -206,7 +212,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		}
 		a.public.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	}
-	a.admin = newServer(adminHandler, a.o.Logger)
+	a.admin = newServer(adminHandler, a.limited)
 	a.admin.WriteTimeout = 0 // profiles take as long as they are asked for
 	return nil
 }
@@ -232,8 +238,23 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(logger.With("component", "http").Handler(), slog.LevelWarn),
+		ErrorLog:          log.New(serverLog{logger.With("component", "http")}, "", 0),
 	}
+}
+
+// serverLog writes what an HTTP server has to say. It says it in one text, of which panics are ours and
+// the rest is mostly the doing of whoever connects.
+type serverLog struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (s serverLog) Write(text []byte) (int, error) {
+	err := strings.TrimSpace(string(text))
+	if strings.HasPrefix(err, "http: panic serving") {
+		s.log.Error("request panicked", "err", err)
+	} else {
+		s.log.Warn("HTTP server warning", "err", err)
+	}
+	return len(text), nil
 }
 
 // Addr is the address of the webhook endpoint.
@@ -294,7 +315,7 @@ func (a *App) Run(ctx context.Context) error {
 	start("retention", func() error { return a.retain(upkeep) })
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
-	a.log.Info("gateway started", "version", a.o.Version, "listen", a.Addr(), "admin_listen", a.AdminAddr())
+	a.log.Info("gateway started", "version", a.o.Version, "database", a.store.Kind(), "listen", a.Addr(), "admin_listen", a.AdminAddr())
 
 	var cause error
 	select {

@@ -19,7 +19,7 @@ portals:
 rules:
   - {name: uploads, portal: signed, triggers: [file.uploaded], source: {room: 1}, action: copy, destination: {folder: 2}}
 `)
-	const want = `level=WARN msg="anybody can forge deliveries of portals without a webhook secret" component=app portals="forgotten trial"`
+	const want = `level=WARN msg="anybody can forge deliveries of a portal without a webhook secret" component=app portal=forgotten`
 	w.run()
 	if got := strings.Count(w.logs.String(), want); got != 1 {
 		t.Errorf("told %d times, want once", got)

@@ -65,7 +65,7 @@ func newJobs(ctx context.Context, s *store.Store, deadAfter time.Duration, logge
 }
 
 func (j *jobs) open(ctx context.Context, driver riverdriver.Driver[*sql.Tx]) error {
-	quiet := slog.New(atLeast{slog.LevelWarn, withoutRepeats(j.log.Handler())})
+	quiet := slog.New(atLeast{slog.LevelWarn, j.log.Handler()})
 	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: quiet})
 	if err != nil {
 		return err
@@ -224,7 +224,7 @@ type failures struct{ log *slog.Logger }
 
 // HandleError implements river.ErrorHandler.
 func (f failures) HandleError(_ context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	f.log.Error("job failed and will be repeated", "job", job.Kind, "args", string(job.EncodedArgs), "attempt", job.Attempt, "err", err)
+	f.log.Warn("job failed and will be repeated", "job", job.Kind, "args", string(job.EncodedArgs), "attempt", job.Attempt, "err", err)
 	return nil
 }
 

@@ -64,7 +64,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	counts, err := c.store.Counts(ctx)
 	if err != nil {
-		c.log.Error("states not counted", "err", err)
+		c.log.Warn("states not counted", "err", err)
 		return
 	}
 	for state, n := range counts.Events {
@@ -75,7 +75,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	backlog, err := c.store.Backlog(ctx)
 	if err != nil {
-		c.log.Error("states not counted", "err", err)
+		c.log.Warn("states not counted", "err", err)
 		return
 	}
 	// A portal that has left the rules file may still have transfers that wait for it.
@@ -102,7 +102,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	pending, err := c.store.OldestPending(ctx)
 	if err != nil {
-		c.log.Error("states not counted", "err", err)
+		c.log.Warn("states not counted", "err", err)
 		return
 	}
 	age := 0.0
@@ -170,7 +170,7 @@ func (c *portalCollector) Collect(ch chan<- prometheus.Metric) {
 		limit := p.config.Limits.WritesPerDay
 		usage, err := c.app.store.Usage(ctx, name, store.Budget{WritesPerDay: limit})
 		if err != nil {
-			c.app.log.Error("budget not read", "portal", name, "err", err)
+			c.app.limited.Warn("budget not read", "component", "app", "portal", name, "err", err)
 			continue
 		}
 		gauge(c.paused, max(0, time.Until(usage.PausedUntil).Seconds()), name)

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -30,7 +29,7 @@ func (a *App) rulesStatus() admin.RulesStatus {
 // no reason to take deliveries away from a gateway that routes by the version before.
 func (a *App) readiness(details bool) http.HandlerFunc {
 	// Anybody may ask, as often as they like.
-	log := slog.New(withoutRepeats(a.log.Handler()))
+	log := a.limited.With("component", "app")
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 		defer cancel()
@@ -44,7 +43,7 @@ func (a *App) readiness(details bool) http.HandlerFunc {
 			}
 			// Who hangs up learns nothing of the database, and neither do we.
 			if r.Context().Err() == nil {
-				log.Error("not ready", "database", err)
+				log.Error("database not ready", "err", err)
 			}
 		}
 		rules, more := a.rulesCheck()

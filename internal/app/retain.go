@@ -17,7 +17,7 @@ func (a *App) retain(ctx context.Context) error {
 			for n := stepSize; n == stepSize && ctx.Err() == nil; {
 				var err error
 				if n, err = prune(ctx, before, stepSize); err != nil && ctx.Err() == nil {
-					a.log.Error("old events not deleted", "err", err)
+					a.log.Warn("old rows not deleted", "err", err)
 				}
 			}
 		}

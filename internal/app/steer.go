@@ -137,9 +137,12 @@ func (a *App) webhookStatus(portal string) *admin.WebhookStatus {
 // tellHealth logs when a portal goes down and when it is back.
 func (a *App) tellHealth(name string) func(docspace.Health) {
 	return func(h docspace.Health) {
-		if h.Down {
+		switch {
+		case h.Refused:
+			a.log.Error("portal is down", "portal", name, "reason", h.Reason)
+		case h.Down:
 			a.log.Warn("portal is down", "portal", name, "reason", h.Reason)
-		} else {
+		default:
 			a.log.Info("portal is back", "portal", name)
 		}
 	}

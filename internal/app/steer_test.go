@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -166,8 +167,8 @@ func TestAPortalThatIsDownIsTold(t *testing.T) {
 	if strings.Contains(portal().Reason, "sk-wrong") {
 		t.Error("the reason holds the key")
 	}
-	if !strings.Contains(w.logs.String(), `msg="portal is down"`) {
-		t.Error("the log does not tell")
+	if !regexp.MustCompile(`level=ERROR msg="portal is down" .*the API key is unknown, expired or switched off`).MatchString(w.logs.String()) {
+		t.Error("the log does not tell what to do")
 	}
 	w.env["DOCSPACE_API_KEY"] = key
 	w.restart()

@@ -119,7 +119,7 @@ func TestStrangersLearnNothingOfTheDatabase(t *testing.T) {
 	if ready := w.ready(); !strings.HasPrefix(ready, why) {
 		t.Errorf("/readyz tells administrators %q, want %q and why", ready, why)
 	}
-	if log := w.logs.String(); !strings.Contains(log, `level=ERROR msg="not ready" component=app database="begin: `) {
+	if log := w.logs.String(); !strings.Contains(log, `level=ERROR msg="database not ready" component=app err="begin: `) {
 		t.Error("the log does not say why")
 	}
 }
@@ -160,8 +160,9 @@ func TestPostgreSQLRestarts(t *testing.T) {
 			want = append(want, title)
 			w.portal.Upload(w.room, title, 1, w.client)
 		}
-		before := len(w.logs.String())
-		w.eventually("DocSpace is told 503", func() bool { return strings.Contains(w.logs.String()[before:], "delivery not stored") })
+		w.eventually("DocSpace is told 503", func() bool {
+			return slices.ContainsFunc(w.portal.DeliveryLog(), func(r portalsim.DeliveryRow) bool { return r.Status == http.StatusServiceUnavailable })
+		})
 		if err := own.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}

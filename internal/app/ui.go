@@ -34,7 +34,7 @@ func (a *App) newUI(actions *steer.Actions) (*ui.UI, error) {
 		Token:     a.o.AdminToken,
 		Version:   a.o.Version,
 		Stopping:  a.stopping,
-		Logger:    a.o.Logger,
+		Logger:    a.limited,
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
@@ -63,7 +62,7 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 		a.dispatch.KeepRules(next.Rules)
 		// What has waited for long may have waited for this.
 		if err := a.jobs.sweep(ctx); err != nil {
-			a.log.Error("pending events not looked for", "err", err)
+			a.log.Warn("pending events not looked for", "err", err)
 		}
 	}
 	return nil
@@ -72,15 +71,10 @@ func (a *App) apply(ctx context.Context, next *config.Config) error {
 // warnOfForgery names the portals whose deliveries are not signed, at every start and reload: whoever
 // allowed that for a trial may have forgotten.
 func (a *App) warnOfForgery(c *config.Config) {
-	var unsigned []string
 	for _, p := range c.Portals {
 		if len(p.WebhookSecrets) == 0 {
-			unsigned = append(unsigned, p.Name)
+			a.log.Warn("anybody can forge deliveries of a portal without a webhook secret", "portal", p.Name)
 		}
-	}
-	slices.Sort(unsigned)
-	if len(unsigned) > 0 {
-		a.log.Warn("anybody can forge deliveries of portals without a webhook secret", "portals", strings.Join(unsigned, " "))
 	}
 }
 

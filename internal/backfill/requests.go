@@ -67,7 +67,7 @@ func (s *Service) begin(ctx context.Context, r Request) (*walk, []store.Backfill
 
 // Start begins a backfill. The error is a *Refusal where the request cannot be done, and else the
 // portal's or the database's.
-func (s *Service) Start(ctx context.Context, r Request) (Status, error) {
+func (s *Service) Start(ctx context.Context, r Request, author string) (Status, error) {
 	w, folders, err := s.begin(ctx, r)
 	if err != nil {
 		return Status{}, err
@@ -92,7 +92,7 @@ func (s *Service) Start(ctx context.Context, r Request) (Status, error) {
 	case err != nil:
 		return Status{}, err
 	}
-	s.log.Info("backfill started", "portal", w.portal, "rule", r.Rule, "backfill", id)
+	s.log.Info("backfill started", "portal", w.portal, "rule", r.Rule, "backfill", id, "author", author)
 	return s.Status(ctx, id)
 }
 
@@ -164,7 +164,7 @@ func (s *Service) statuses(ctx context.Context, list []store.Backfill) (out []St
 
 // Cancel ends a backfill: what it asked for and has not been sent is cancelled, what is on its way
 // arrives. It can be asked for anew.
-func (s *Service) Cancel(ctx context.Context, id int64) (Status, error) {
+func (s *Service) Cancel(ctx context.Context, id int64, author string) (Status, error) {
 	b, err := s.o.Store.Backfill(ctx, id)
 	if err != nil {
 		return Status{}, err
@@ -176,7 +176,7 @@ func (s *Service) Cancel(ctx context.Context, id int64) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	s.log.Info("backfill cancelled", "portal", b.Portal, "rule", b.Rule, "backfill", id, "transfers", n)
+	s.log.Info("backfill cancelled", "portal", b.Portal, "rule", b.Rule, "backfill", id, "author", author, "transfers", n)
 	return s.Status(ctx, id)
 }
 

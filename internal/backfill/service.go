@@ -257,7 +257,7 @@ func (s *Service) step(ctx context.Context, w *walk, b store.Backfill, folder st
 	w.tell(ctx, kept, s.o.Now().Sub(started))
 	if err := s.o.Wake(ctx, lanes); err != nil {
 		// The transfers are stored; the sweep will wake their lanes.
-		s.log.Error("lanes not woken", "err", err)
+		s.log.Warn("lanes not woken", "err", err)
 	}
 	return 0, false, nil
 }

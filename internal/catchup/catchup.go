@@ -275,7 +275,7 @@ func (c *Catcher) end(ctx context.Context, portal string, a ask, err error) {
 	}
 	s.told = trouble
 	if s.WrongSecret && !s.toldKey {
-		c.log.Warn("the webhook signs with a secret that the rules file does not list", "portal", portal,
+		c.log.Error("the webhook signs with a secret that the rules file does not list", "portal", portal,
 			"reason", "deliveries are refused until webhook_secrets and the webhook agree; what the log holds is taken in")
 	}
 	s.toldKey = s.WrongSecret

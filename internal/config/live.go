@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"docspace-router/internal/rules"
 )
 
 // LastGood keeps the files of the last version that was in use, so that a restart amid a bad
@@ -164,13 +168,14 @@ func (l *Live) Reload(ctx context.Context, cause string) error {
 			return err
 		}
 	}
+	changes := differences(l.Current(), next)
 	l.use(next, print, Status{Cause: cause, Partly: err != nil})
 	l.save(ctx)
 	if err != nil {
-		l.failed(started, cause, err)
+		l.failed(started, cause, err, changes...)
 		return err
 	}
-	l.logged(started, cause, "loaded", nil)
+	l.logged(started, cause, "loaded", nil, changes...)
 	return nil
 }
 
@@ -222,21 +227,21 @@ func (l *Live) succeeded() {
 	l.metrics.succeeded(s.LastAttempt, true)
 }
 
-func (l *Live) failed(started time.Time, cause string, err error) {
+func (l *Live) failed(started time.Time, cause string, err error, more ...any) {
 	s := l.Status()
 	s.LastAttempt, s.LastError = time.Now(), err
 	l.status.Store(&s)
 	l.metrics.failed(cause != causeStart)
-	l.logged(started, cause, "failed", err)
+	l.logged(started, cause, "failed", err, more...)
 }
 
-// logged writes the one line of an attempt.
-func (l *Live) logged(started time.Time, cause, status string, err error) {
+// logged writes the one line of an attempt, with what is in use after it.
+func (l *Live) logged(started time.Time, cause, status string, err error, more ...any) {
 	s := l.Status()
-	attrs := []any{
-		"status", status, "cause", cause, "hash", s.Hash,
+	attrs := append([]any{
+		"status", status, "cause", cause, "hash", s.Hash, "rules", l.Current().Rules.Len(), "portals", len(l.Current().Portals),
 		"duration_ms", time.Since(started).Milliseconds(),
-	}
+	}, more...)
 	if err == nil {
 		l.logger.Info("configuration read", attrs...)
 		if warnings := l.Current().Warnings; len(warnings) > 0 && status == "loaded" {
@@ -250,8 +255,53 @@ func (l *Live) logged(started time.Time, cause, status string, err error) {
 		attrs = append(attrs, "reason", "the last good version from the database is in use")
 	case s.Partly:
 		attrs = append(attrs, "reason", "in place of each file with problems its last good version is in use, if it has one; the other files are in use as they are")
+	default:
+		attrs = append(attrs, "reason", "the version before stays in use")
 	}
 	l.logger.Error("configuration refused", attrs...)
+}
+
+// differences names the rules by which two versions differ. A rule is the same wherever in the files
+// it is written.
+func differences(old, next *Config) (attrs []any) {
+	specs := func(c *Config) map[string]rules.Spec {
+		out := make(map[string]rules.Spec, c.Rules.Len())
+		for _, info := range c.Rules.Rules() {
+			info.Origin = ""
+			out[info.Name] = info.Spec
+		}
+		return out
+	}
+	was, is := specs(old), specs(next)
+	var added, removed, changed []string
+	for name, spec := range is {
+		before, there := was[name]
+		switch {
+		case !there:
+			added = append(added, name)
+		case !reflect.DeepEqual(before, spec):
+			changed = append(changed, name)
+		}
+	}
+	for name := range was {
+		if _, there := is[name]; !there {
+			removed = append(removed, name)
+		}
+	}
+	const most = 20
+	for _, d := range []struct {
+		key   string
+		names []string
+	}{{"added", added}, {"removed", removed}, {"changed", changed}} {
+		slices.Sort(d.names)
+		if more := len(d.names) - most; more > 0 {
+			d.names = append(d.names[:most], fmt.Sprintf("and %d more", more))
+		}
+		if len(d.names) > 0 {
+			attrs = append(attrs, d.key, d.names)
+		}
+	}
+	return attrs
 }
 
 // brief keeps a log line readable when a file has hundreds of problems.

@@ -253,6 +253,9 @@ func TestReload(t *testing.T) {
 	if store.names() != minimal("v2") {
 		t.Errorf("kept %q", store.names())
 	}
+	if !strings.Contains(logs.String(), "added=[v2] removed=[v1]") {
+		t.Errorf("the differences are not logged:\n%s", &logs)
+	}
 
 	write(t, path, minimal("v3"))
 	refuse = errors.New("the portal is unknown to the client")
@@ -261,6 +264,9 @@ func TestReload(t *testing.T) {
 	}
 	if first(l) != "v2" || !errors.Is(l.Status().LastError, refuse) || store.names() != minimal("v2") {
 		t.Errorf("a refused version is in use: %s, %+v", first(l), l.Status())
+	}
+	if !strings.Contains(logs.String(), `reason="the version before stays in use"`) {
+		t.Errorf("what is in use is not logged:\n%s", &logs)
 	}
 
 	write(t, path, "rules: []")

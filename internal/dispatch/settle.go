@@ -376,7 +376,7 @@ func storing(ctx context.Context) (context.Context, context.CancelFunc) {
 func (d *Dispatcher) wake(ctx context.Context, lanes []string) {
 	if err := d.o.Wake(ctx, lanes); err != nil {
 		// The transfers are queued; the sweep will wake their lanes.
-		d.log.Error("lanes not woken", "err", err)
+		d.log.Warn("lanes not woken", "err", err)
 	}
 }
 

@@ -62,14 +62,13 @@ func (c *Client) guarded(ctx context.Context, r request, send func() error) erro
 	settle, err := c.breaker.Allow()
 	if err != nil {
 		if last := c.trouble.Load(); last != nil {
-			err = fmt.Errorf("%w, because of: %s", err, *last)
+			err = fmt.Errorf("%w, because of: %s", err, last.text)
 		}
 		return &UnansweredError{Call: r.call, Err: err}
 	}
 	done := func(err error) {
 		if err != nil && breaks(err) {
-			text := err.Error()
-			c.trouble.Store(&text)
+			c.trouble.Store(newTrouble(err))
 		}
 		settle(err)
 	}

@@ -85,7 +85,7 @@ type Client struct {
 
 	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
 	pause   time.Duration
-	trouble *atomic.Pointer[string] // what last spoke against sending more
+	trouble *atomic.Pointer[trouble] // what last spoke against sending more
 	health  *health
 	offset  *atomic.Int64 // nanoseconds the portal's clock is ahead
 
@@ -137,7 +137,7 @@ func New(o Options) (*Client, error) {
 		health:    &health{change: o.OnHealth},
 		tracer:    o.Tracer,
 		pause:     o.Pause,
-		trouble:   new(atomic.Pointer[string]),
+		trouble:   new(atomic.Pointer[trouble]),
 		offset:    new(atomic.Int64),
 
 		clockKnown: new(atomic.Bool),

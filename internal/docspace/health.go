@@ -1,6 +1,7 @@
 package docspace
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
@@ -12,6 +13,30 @@ type Health struct {
 	Down   bool
 	Since  time.Time // when it went down, or came back; zero: it was never down
 	Reason string    // what last spoke against sending more, while it is down
+	// Refused says that the portal does answer, and refuses the gateway until a person has looked.
+	Refused bool
+}
+
+// trouble is what last spoke against sending more.
+type trouble struct {
+	text    string
+	refused bool
+}
+
+// newTrouble says what to do about an error, where a person has to.
+func newTrouble(err error) *trouble {
+	t := &trouble{text: err.Error(), refused: IsCredentials(err)}
+	if e, ok := status(err); ok && t.refused {
+		switch e.StatusCode {
+		case http.StatusUnauthorized:
+			t.text += ": the API key is unknown, expired or switched off, or its account is; give the gateway another one"
+		case http.StatusPaymentRequired:
+			t.text += ": the portal is not paid for"
+		case http.StatusNotFound:
+			t.text += ": the portal is suspended, or its API is not at this address"
+		}
+	}
+	return t
 }
 
 // health follows the breaker. A try in between, which finds out whether the portal is back, changes
@@ -23,7 +48,7 @@ type health struct {
 }
 
 // turned notes a change of the breaker's state.
-func (h *health) turned(to gobreaker.State, reason string) {
+func (h *health) turned(to gobreaker.State, last trouble) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	down := to != gobreaker.StateClosed
@@ -32,7 +57,9 @@ func (h *health) turned(to gobreaker.State, reason string) {
 	}
 	h.now = Health{Down: down, Since: time.Now()}
 	told := h.now
-	told.Reason = reason
+	if down {
+		told.Reason, told.Refused = last.text, last.refused
+	}
 	if h.change != nil {
 		h.change(told)
 	}
@@ -44,15 +71,16 @@ func (c *Client) Health() Health {
 	now := c.health.now
 	c.health.mu.Unlock()
 	if now.Down {
-		now.Reason = c.lastTrouble()
+		last := c.lastTrouble()
+		now.Reason, now.Refused = last.text, last.refused
 	}
 	return now
 }
 
 // lastTrouble is what last spoke against sending more; empty when nothing did.
-func (c *Client) lastTrouble() string {
+func (c *Client) lastTrouble() trouble {
 	if last := c.trouble.Load(); last != nil {
 		return *last
 	}
-	return ""
+	return trouble{}
 }

@@ -151,14 +151,16 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "body too large", "limit_bytes", MaxBody)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "the body is too large: DocSpace sends none like it, somebody else has found the address",
+			"limit_bytes", MaxBody, "remote", r.RemoteAddr)
 		return http.StatusRequestEntityTooLarge, refusal("the body is larger than 2 MiB")
 	case err != nil:
-		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "body not readable", "err", err)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "the body could not be read", "remote", r.RemoteAddr, "err", err)
 		return http.StatusBadRequest, refusal("the body could not be read")
 	}
 	if len(portal.Secrets) > 0 && !event.Verify(raw, r.Header.Get(event.SignatureHeader), portal.Secrets...) {
-		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "signature missing or wrong")
+		h.log.Warn("delivery refused", "portal", portal.Name, "remote", r.RemoteAddr, "reason",
+			"the signature is missing or wrong: where the portal's webhook has another secret, which /readyz tells, make it one of webhook_secrets; else somebody else has found the address")
 		h.refused(portal.Name)
 		return http.StatusUnauthorized, refusal("the signature is missing or wrong")
 	}
@@ -175,7 +177,7 @@ func (h *Handler) take(ctx context.Context, r *http.Request, portal Portal, rece
 		h.log.Log(ctx, level, "delivery ignored", "portal", portal.Name, "reason", noEntry.Reason)
 		return http.StatusOK, reply{Status: "ok", Ignored: noEntry.Reason}
 	case err != nil:
-		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "not JSON", "err", err)
+		h.log.Warn("delivery refused", "portal", portal.Name, "reason", "the body is not JSON", "remote", r.RemoteAddr, "err", err)
 		return http.StatusBadRequest, refusal(err.Error())
 	}
 
@@ -213,10 +215,11 @@ func readBody(r *http.Request) ([]byte, error) {
 func (h *Handler) unknownPortal(w http.ResponseWriter, r *http.Request) {
 	name := mux.Vars(r)["portal"]
 	if name == "" {
+		h.log.Warn("delivery refused", "reason", "there are several portals: let the webhook's address end in /webhook/{portal}", "path", r.URL.Path, "remote", r.RemoteAddr)
 		answer(w, http.StatusNotFound, refusal("there are several portals: use /webhook/{portal}"))
 		return
 	}
-	h.log.Warn("delivery refused", "reason", "unknown portal", "path", r.URL.Path)
+	h.log.Warn("delivery refused", "reason", "there is no portal of that name in the rules file", "path", r.URL.Path, "remote", r.RemoteAddr)
 	answer(w, http.StatusNotFound, refusal("there is no portal of that name"))
 }
 

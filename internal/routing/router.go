@@ -195,7 +195,7 @@ func (r *Router) Work(ctx context.Context, job *river.Job[JobArgs]) error {
 	r.report(ctx, pending, decisions, r.now().Sub(started))
 	if err := r.o.Wake(ctx, lanes); err != nil {
 		// The transfers are stored; the sweep will wake their lanes.
-		r.log.Error("lanes not woken", "err", err)
+		r.log.Warn("lanes not woken", "err", err)
 	}
 	if waiting > 0 && !sweep {
 		return river.JobSnooze(r.backoff(pending, decisions))
@@ -211,7 +211,7 @@ func (r *Router) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		if err := r.o.Sweep(ctx); err != nil && ctx.Err() == nil {
-			r.log.Error("pending events not looked for", "err", err)
+			r.log.Warn("pending events not looked for", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -268,7 +268,7 @@ func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decis
 				level = slog.LevelWarn
 			}
 		case event.EventFailed:
-			level = slog.LevelWarn
+			level = slog.LevelError
 		case event.EventIgnored:
 			level = slog.LevelDebug
 		}
@@ -277,6 +277,6 @@ func (r *Router) report(ctx context.Context, pending []store.PendingEvent, decis
 			ruleNames = append(ruleNames, t.Rule)
 		}
 		r.log.Log(ctx, level, "event routed", "portal", portal, "event", d.EventID, "event_id", pending[i].EventID,
-			"trigger", pending[i].Trigger, "status", d.State, "rule", ruleNames, "reason", d.Reason, "duration_ms", took.Milliseconds())
+			"trigger", pending[i].Trigger, "status", d.State, "matched", ruleNames, "reason", d.Reason, "duration_ms", took.Milliseconds())
 	}
 }

@@ -135,7 +135,7 @@ func (a *Actions) Pause(ctx context.Context, p store.Pause) error {
 		return err
 	}
 	a.wake(ctx, lanes)
-	a.log.Info("paused", "scope", p.Scope, "name", p.Name, "until", p.Until, "reason", p.Reason, "author", p.Author)
+	a.log.Info("paused", string(p.Scope), p.Name, "until", p.Until, "reason", p.Reason, "author", p.Author)
 	return nil
 }
 
@@ -146,13 +146,13 @@ func (a *Actions) Resume(ctx context.Context, scope store.PauseScope, name, auth
 	if err != nil {
 		return err
 	}
-	a.log.Info("resumed", "scope", scope, "name", name, "author", author)
+	a.log.Info("resumed", string(scope), name, "author", author)
 	return nil
 }
 
 func (a *Actions) wake(ctx context.Context, lanes []string) {
 	if err := a.o.Wake(ctx, lanes); err != nil {
 		// The transfers are stored; the sweep will wake their lanes.
-		a.log.Error("lanes not woken", "err", err)
+		a.log.Warn("lanes not woken", "err", err)
 	}
 }

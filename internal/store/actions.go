@@ -46,7 +46,7 @@ func (s *Store) Act(ctx context.Context, action Action, ids []int64, author stri
 		for _, id := range ids {
 			done.Refused[id] = fmt.Sprintf("there is no transfer %d", id)
 		}
-		transfers, err := s.forAction(ctx, tx, ids)
+		transfers, err := s.forAction(ctx, tx, action, ids)
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (s *Store) Act(ctx context.Context, action Action, ids []int64, author stri
 
 // forAction reads transfers so that nobody else changes them, or stores others of the same entries,
 // before the transaction ends.
-func (s *Store) forAction(ctx context.Context, tx *sql.Tx, ids []int64) ([]Transfer, error) {
+func (s *Store) forAction(ctx context.Context, tx *sql.Tx, action Action, ids []int64) ([]Transfer, error) {
 	var all []Transfer
 	err := inChunks(ids, 500, func(chunk []int64) error {
 		query := `SELECT ` + transferColumns + ` FROM transfers WHERE id IN ` + placeholders(1, len(chunk)) + ` ORDER BY id`
@@ -98,7 +98,16 @@ func (s *Store) forAction(ctx context.Context, tx *sql.Tx, ids []int64) ([]Trans
 		if err := lockAll(ctx, tx, keys); err != nil {
 			return fmt.Errorf("lock entries: %w", err)
 		}
-		found, err = queryAll(ctx, tx, scanTransfer, query+` FOR UPDATE`, anys(chunk)...)
+		these := `id IN ` + placeholders(1, len(chunk))
+		if action == Retry {
+			// The moves of the same entries will wait for their copies again.
+			these += ` OR state || '' = 'queued' AND "action" = 'move' AND (portal, entry_kind, entry_id) IN
+				(SELECT portal, entry_kind, entry_id FROM transfers WHERE ` + these + `)`
+		}
+		if _, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE `+these+` ORDER BY id FOR UPDATE`, anys(chunk)...); err != nil {
+			return fmt.Errorf("lock transfers: %w", err)
+		}
+		found, err = queryAll(ctx, tx, scanTransfer, query, anys(chunk)...)
 		all = append(all, found...)
 		return err
 	})

@@ -307,11 +307,11 @@ func (s *Store) CancelBackfill(ctx context.Context, id int64) (cancelled int, er
 		// Events first: one that is being decided on at this moment is waited for, and its transfers
 		// are then seen.
 		if _, err := tx.ExecContext(ctx, `UPDATE events SET state = 'ignored', reason = $1, routed_at = $2, owed = ''
-			WHERE webhook_id = $3 AND state = 'pending' AND owed <> ''`, reason, millis(now), BackfillWebhook(id)); err != nil {
+			WHERE `+s.inOrder("events", `webhook_id = $3 AND state = 'pending' AND owed <> ''`), reason, millis(now), BackfillWebhook(id)); err != nil {
 			return err
 		}
 		ended, err := queryColumn[int64](ctx, tx, `UPDATE transfers SET state = 'cancelled', reason = $1, held_by = '', ended_at = $2
-			WHERE backfill = $3 AND backfill <> 0 AND state IN ('blocked', 'queued') AND sent_at = 0 RETURNING id`, reason, millis(now), id)
+			WHERE `+s.inOrder("transfers", `backfill = $3 AND backfill <> 0 AND state IN ('blocked', 'queued') AND sent_at = 0`)+` RETURNING id`, reason, millis(now), id)
 		if err != nil {
 			return err
 		}

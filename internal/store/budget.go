@@ -74,7 +74,7 @@ func takeWrite(ctx context.Context, tx *sql.Tx, portal, lane string, b Budget, n
 		if err != nil {
 			return 0, err
 		}
-		if first != lane {
+		if first != "" && first != lane {
 			return until(scarce), nil
 		}
 	}
@@ -111,12 +111,12 @@ func (s *Store) GiveBackWrite(ctx context.Context, portal string) error {
 }
 
 // longestWaiting is the lane of the portal's transfer that has been due for longest, those that
-// backfills asked for aside.
+// backfills asked for aside, or "" when none is due.
 func longestWaiting(ctx context.Context, tx *sql.Tx, portal string, at int64) (lane string, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT lane FROM transfers WHERE portal = $1 AND state = 'queued' AND next_attempt_at <= $2
+	lane, err = one(queryColumn[string](ctx, tx, `SELECT lane FROM transfers WHERE portal = $1 AND state = 'queued' AND next_attempt_at <= $2
 			AND lane NOT LIKE '%`+backfillSuffix+`'
-		ORDER BY id LIMIT 1`, portal, at).Scan(&lane)
-	if err != nil {
+		ORDER BY id LIMIT 1`, portal, at))
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", fmt.Errorf("look for the lane that has waited longest: %w", err)
 	}
 	return lane, nil

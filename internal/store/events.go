@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -197,9 +199,9 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 		return nil, err
 	}
 	now := s.now()
-	touched := map[string]bool{}
-	hits := map[string]int{}
-	for _, d := range decisions {
+	var saved []Decision
+	// Events first, in the order of their ids, and then transfers: so are they locked everywhere.
+	for _, d := range slices.SortedFunc(slices.Values(decisions), func(a, b Decision) int { return cmp.Compare(a.EventID, b.EventID) }) {
 		routedAt := now
 		attempts := 0
 		if d.State == event.EventPending {
@@ -214,9 +216,16 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 		}
 		if n, err := result.RowsAffected(); err != nil {
 			return nil, fmt.Errorf("store decision on event %d: %w", d.EventID, err)
-		} else if n == 0 {
-			continue
+		} else if n > 0 {
+			saved = append(saved, d)
 		}
+	}
+	if err := s.lockTwins(ctx, tx, saved); err != nil {
+		return nil, err
+	}
+	touched := map[string]bool{}
+	hits := map[string]int{}
+	for _, d := range saved {
 		if err := s.insertTransfers(ctx, tx, d, now, touched); err != nil {
 			return nil, err
 		}
@@ -300,8 +309,8 @@ func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, er
 func (s *Store) PruneOperations(ctx context.Context, before time.Time, limit int) (int, error) {
 	var n int64
 	err := s.InTx(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM operations WHERE id IN
-			(SELECT id FROM operations WHERE state = 'settled' AND settled_at < $1 ORDER BY settled_at LIMIT $2)`, millis(before), limit)
+		result, err := tx.ExecContext(ctx, `DELETE FROM operations WHERE `+s.inOrder("operations", `id IN
+			(SELECT id FROM operations WHERE state = 'settled' AND settled_at < $1 ORDER BY settled_at LIMIT $2)`), millis(before), limit)
 		if err != nil {
 			return err
 		}

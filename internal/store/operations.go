@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -273,7 +274,8 @@ func (s *Store) saveOutcomes(ctx context.Context, tx *sql.Tx, op *Operation, out
 	now := s.now()
 	done := 0
 	var ended []int64
-	for _, o := range outcomes {
+	outcomes = slices.SortedFunc(slices.Values(outcomes), func(a, b Outcome) int { return cmp.Compare(a.TransferID, b.TransferID) })
+	for _, o := range outcomes { // in the order in which everybody locks transfers
 		if err := s.saveOutcome(ctx, tx, op, o, now); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -341,6 +342,23 @@ func TestClaimTakesFromTheBudget(t *testing.T) {
 	h.must(err)
 	if usage.WritesToday != 2 {
 		t.Errorf("usage is %+v", usage)
+	}
+}
+
+// TestAScarceWriteAndNobodyWhoWaits is about a lane whose transfers were all cancelled while it was about
+// to claim them.
+func TestAScarceWriteAndNobodyWhoWaits(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	budget := Budget{WritesPerDay: 8} // two at once
+	for range 2 {
+		h.must(h.InTx(h.ctx(), func(tx *sql.Tx) error {
+			wait, err := takeWrite(h.ctx(), tx, "acme", copyLane, budget, h.time.now())
+			if wait != 0 {
+				t.Errorf("it waits %s for nobody", wait)
+			}
+			return err
+		}))
 	}
 }
 

@@ -145,7 +145,7 @@ func (s *Store) holdPaused(ctx context.Context, lane string) (pauses, error) {
 				}
 				// The time a transfer fails in does not run while it is held.
 				result, err := tx.ExecContext(ctx, `UPDATE transfers SET next_attempt_at = $4, held_by = $5, failing_since = 0
-					WHERE state = 'queued' AND id IN (`+due+` LIMIT $6)`, lane, millis(s.now()), p.Name, millis(p.Until), p.key(), holdStep)
+					WHERE `+s.inOrder("transfers", `state = 'queued' AND id IN (`+due+` LIMIT $6)`), lane, millis(s.now()), p.Name, millis(p.Until), p.key(), holdStep)
 				if err != nil {
 					return err
 				}
@@ -166,8 +166,8 @@ func (s *Store) releaseHeld(ctx context.Context, p Pause) ([]string, error) {
 	for n := holdStep; n == holdStep; {
 		err := s.InTx(ctx, func(tx *sql.Tx) error {
 			released, err := queryColumn[string](ctx, tx, `UPDATE transfers SET next_attempt_at = $1, held_by = ''
-				WHERE id IN (SELECT id FROM transfers WHERE held_by = $2 AND held_by <> '' AND state || '' = 'queued'
-					ORDER BY id LIMIT $3) AND state = 'queued' RETURNING lane`,
+				WHERE `+s.inOrder("transfers", `id IN (SELECT id FROM transfers WHERE held_by = $2 AND held_by <> '' AND state || '' = 'queued'
+					ORDER BY id LIMIT $3) AND state = 'queued' AND held_by = $2`)+` RETURNING lane`,
 				millis(s.now()), p.key(), holdStep)
 			n = len(released)
 			for _, lane := range released {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -109,6 +110,45 @@ func (s *Store) unlocked(condition string) string {
 		return condition
 	}
 	return `id IN (SELECT id FROM transfers WHERE state || '' = 'blocked' AND ` + condition + ` FOR UPDATE SKIP LOCKED)`
+}
+
+// inOrder makes of a condition on a table's rows one that locks them first, in the order of their ids. So
+// does everybody who changes several of them, and nobody waits in a circle. On SQLite writing
+// transactions are serial anyway.
+func (s *Store) inOrder(table, condition string) string {
+	if s.kind != PostgreSQL {
+		return condition
+	}
+	return `id IN (SELECT id FROM ` + table + ` WHERE ` + condition + ` ORDER BY id FOR UPDATE)`
+}
+
+// lockTwins locks, in the order of their ids, what transfers of some entries may queue again or
+// overtake. The entries themselves are locked already.
+func (s *Store) lockTwins(ctx context.Context, tx *sql.Tx, decisions []Decision) error {
+	if s.kind != PostgreSQL {
+		return nil
+	}
+	entries := map[[3]string]bool{}
+	for _, d := range decisions {
+		for _, t := range d.Transfers {
+			entries[[3]string{t.Portal, string(t.Entry.Kind), string(t.Entry.ID)}] = true
+		}
+	}
+	var rows []string
+	var args []any
+	for e := range entries {
+		rows = append(rows, placeholders(len(args)+1, len(e)))
+		args = append(args, anys(e[:])...)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE (portal, entry_kind, entry_id) IN (`+strings.Join(rows, ", ")+`)
+		AND (state || '' = 'failed' OR backfill <> 0 AND sent_at = 0 AND state || '' IN ('queued', 'blocked')) ORDER BY id FOR UPDATE`, args...)
+	if err != nil {
+		return fmt.Errorf("lock transfers of the same entries: %w", err)
+	}
+	return nil
 }
 
 // lockDestination makes claims for one destination wait for each other, so that each sees what

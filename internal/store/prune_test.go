@@ -22,7 +22,7 @@ func TestNothingIsDeletedThatIsTakenUpAgain(t *testing.T) {
 			return err
 		},
 		"a transfer that is retried": func(h *harness, tx *sql.Tx) error {
-			list, err := h.forAction(h.ctx(), tx, []int64{2})
+			list, err := h.forAction(h.ctx(), tx, Retry, []int64{2})
 			if err == nil {
 				_, err = h.Store.act(h.ctx(), tx, Retry, list[0], "Ann", h.time.now(), map[string]bool{})
 			}

@@ -393,7 +393,7 @@ func (s *Store) ReleaseMoves(ctx context.Context) error {
 	err = inChunks(free, 500, func(chunk []int64) error {
 		return s.InTx(ctx, func(tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'queued', queued_at = $1
-				WHERE state = 'blocked' AND `+copiesEnded+` AND id IN `+placeholders(2, len(chunk)),
+				WHERE `+copiesEnded+` AND `+s.inOrder("transfers", `state = 'blocked' AND id IN `+placeholders(2, len(chunk))),
 				append([]any{millis(s.now())}, anys(chunk)...)...)
 			return err
 		})

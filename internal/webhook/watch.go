@@ -201,7 +201,11 @@ func (w *Watch) check(ctx context.Context, p Portal) {
 		w.log.Info("webhook is as it should be", "portal", portal, "webhook_id", next.Webhook.ID)
 		return
 	}
-	w.log.Warn("webhook needs attention", "portal", portal, "reason", next.String())
+	level := slog.LevelWarn // the portal may answer again
+	if len(next.Problems) > 0 {
+		level = slog.LevelError
+	}
+	w.log.Log(ctx, level, "webhook needs attention", "portal", portal, "reason", next.String())
 }
 
 func texts(problems []Problem) string {

@@ -11,7 +11,7 @@ import (
 // Backfills is what tells of backfills under way, and ends them.
 type Backfills interface {
 	Running(ctx context.Context) ([]backfill.Status, error)
-	Cancel(ctx context.Context, id int64) (backfill.Status, error)
+	Cancel(ctx context.Context, id int64, author string) (backfill.Status, error)
 }
 
 // backfillView is a backfill under way as people see it.
@@ -62,11 +62,10 @@ func (u *UI) cancelBackfill(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := u.o.Backfills.Cancel(r.Context(), id)
+	s, err := u.o.Backfills.Cancel(r.Context(), id, author(r))
 	if err != nil {
 		return problemOf(err)
 	}
 	u.backfills.drop()
-	u.log.Info("backfill cancelled by a person", "backfill", id, "author", author(r))
 	return u.back(w, r, "/", fmt.Sprintf("The backfill of rule %s is cancelled. What was on its way arrives.", s.Rule))
 }

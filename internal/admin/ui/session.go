@@ -110,7 +110,7 @@ func (u *UI) signInPage(w http.ResponseWriter, r *http.Request) error {
 func (u *UI) signIn(w http.ResponseWriter, r *http.Request) error {
 	to := ownPath(r.PostFormValue("to"))
 	if u.o.Token != "" && !u.session.isToken(r.PostFormValue("token")) {
-		u.log.Warn("sign-in refused", "reason", "the admin token is wrong")
+		u.log.Warn("sign-in refused", "reason", "the admin token is wrong", "remote", r.RemoteAddr)
 		return u.render(w, r, http.StatusUnauthorized, "sign-in", view{Title: "Sign in", Body: signInView{To: to, Wrong: true}})
 	}
 	ends := u.now().Add(sessionTime)

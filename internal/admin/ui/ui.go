@@ -110,7 +110,7 @@ func New(o Options) (*UI, error) {
 	if o.Store == nil || o.Actions == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Link == nil || o.Title == nil {
 		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Title are required")
 	}
-	u := &UI{o: o, log: o.Logger, session: newSession(o.Token), names: newNames(o.Title), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
+	u := &UI{o: o, log: o.Logger.With("component", "ui"), session: newSession(o.Token), names: newNames(o.Title), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
@@ -204,11 +204,11 @@ func (u *UI) handler(h func(http.ResponseWriter, *http.Request) error) http.Hand
 		case errors.Is(err, store.ErrNotFound):
 			known = statusError{http.StatusNotFound, "There is nothing with this id. It may have been deleted when its retention time was over."}
 		default:
-			u.log.Error("page not served", "err", err)
+			u.log.Error("page not served", "path", r.URL.Path, "err", err)
 			known = statusError{http.StatusInternalServerError, err.Error()}
 		}
 		if err := u.render(w, r, known.code, "error", view{Title: http.StatusText(known.code), Body: known.text}); err != nil {
-			u.log.Error("page not served", "err", err)
+			u.log.Error("page not served", "path", r.URL.Path, "err", err)
 		}
 	})
 }
