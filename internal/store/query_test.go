@@ -192,6 +192,7 @@ func TestCounts(t *testing.T) {
 		t.Helper()
 		got, err := h.Counts(h.ctx())
 		h.must(err)
+		got.Waiting = nil
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("counts (-want +got):\n%s", diff)
 		}
@@ -202,17 +203,53 @@ func TestCounts(t *testing.T) {
 	want.Transfers["queued"], want.Transfers["sending"], want.Transfers["done"] = 2, 1, 1
 	want.OldestQueued = start.Add(time.Second) // it is being sent, and waits all the same
 	check()
+}
 
-	// In a large table not every row is counted again.
-	h.tallies[0].took, h.tallies[1].took = tallySlow, tallySlow
-	check()
-	h.route(h.planned(entry("8")))
-	op, err := h.OpenOperation(h.ctx(), copyLane)
+// TestNobodyWaitsForAFullCount counts states of more rows than are counted on request.
+func TestNobodyWaitsForAFullCount(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	const many = 3 * Countable / 2
+	h.fillMany(many)
+	_, err := h.write.ExecContext(h.ctx(), `UPDATE transfers SET state = 'queued' WHERE state = 'done' AND portal = 'acme'`)
 	h.must(err)
-	h.settle(op, event.Failed)
-	h.settle(h.claim(copyLane), event.Done)
-	want.Events["routed"]++
-	want.Transfers["sending"], want.Transfers["queued"], want.Transfers["failed"], want.Transfers["done"] = 0, 1, 1, 3
-	want.OldestQueued = start.Add(3 * time.Second)
-	check()
+	count := func() Counts {
+		t.Helper()
+		c, err := h.Counts(h.ctx())
+		h.must(err)
+		for _, b := range c.Waiting {
+			if b.CountedAt.IsZero() && !c.Counting {
+				t.Errorf("%+v counted at %v", b, c.CountedAt)
+			}
+		}
+		return c
+	}
+	both := func(c Counts) [2]int64 { return [2]int64{c.Events[event.EventRouted], c.Transfers[event.Queued]} }
+	first := count()
+	if !first.Counting || !first.CountedAt.IsZero() || first.Events[event.EventRouted] != Countable+1 || first.Events[event.EventIgnored] != many/300 {
+		t.Errorf("before the first full count: %+v", first)
+	}
+	h.tally.work.Wait()
+	exact := func() [2]int64 {
+		return [2]int64{int64(h.count("events WHERE state = 'routed'")), int64(h.count("transfers WHERE state = 'queued'"))}
+	}
+	counted := h.time.now()
+	if got := count(); got.Counting || !got.CountedAt.Equal(counted) || both(got) != exact() {
+		t.Errorf("after it: %+v, want %v", got, exact())
+	}
+
+	h.time.advance(time.Minute)
+	last := exact()
+	_, err = h.write.ExecContext(h.ctx(), `UPDATE transfers SET state = 'done' WHERE state = 'queued' AND portal = 'acme' AND id % 100 = 5`)
+	h.must(err)
+	h.tally.next = time.Now().Add(time.Hour)
+	if got := count(); !got.CountedAt.Equal(counted) || both(got) != last {
+		t.Errorf("before the next: %+v, want %v as of %v", got, last, counted)
+	}
+	h.tally.next = time.Time{}
+	count()
+	h.tally.work.Wait()
+	if got := count(); !got.CountedAt.Equal(h.time.now()) || both(got) != exact() || exact() == last {
+		t.Errorf("after the next: %+v, want %v", got, exact())
+	}
 }
