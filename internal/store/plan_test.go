@@ -94,6 +94,41 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 	}
 }
 
+// TestAListReadsAlongOneIndex holds lists to asking of the rows they walk through only what one index
+// tells, so that they stop after a window when nothing is found.
+func TestAListReadsAlongOneIndex(t *testing.T) {
+	aboutTheFile(t)
+	t.Parallel()
+	h := open(t)
+	walks := map[string]int{}
+	for _, text := range h.useEverything() {
+		text = strings.Join(strings.Fields(text), " ")
+		for _, part := range strings.Split(text, " FROM ")[1:] {
+			inner, _, walk := strings.Cut(part, " ORDER BY id DESC LIMIT")
+			table, conditions, _ := strings.Cut(inner, " WHERE ")
+			if !walk || strings.Contains(inner, "ORDER BY") || table != "events" && table != "transfers" {
+				continue
+			}
+			var columns []string
+			for condition := range strings.SplitSeq(conditions, " AND ") {
+				column, _, _ := strings.Cut(condition, " ")
+				if column != "" && column != "id" {
+					columns = append(columns, column)
+				}
+			}
+			walks[strings.Join(columns, " ")]++
+			if len(columns) > 1 && (table != "transfers" || !slices.Equal(columns, []string{"state", "portal"})) {
+				t.Errorf("no index has %v of %s in one: %s", columns, table, text)
+			}
+		}
+	}
+	for _, along := range []string{"", "rule", "state", "portal", "destination", "state portal"} {
+		if walks[along] == 0 {
+			t.Errorf("no list was read along %q: %v", along, walks)
+		}
+	}
+}
+
 // scanned is the table that a step of a plan reads from end to end, or "".
 func scanned(step string) string {
 	rest, ok := strings.CutPrefix(step, "SCAN ")

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,75 @@ func TestListsAreFiltered(t *testing.T) {
 			got := [2]string{strings.Join(gotEvents, " "), strings.Join(gotTransfers, " ")}
 			if diff := cmp.Diff([2]string{tt.events, tt.transfers}, got); diff != "" {
 				t.Errorf("events and transfers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestPagesOfEveryFilter follows the pages of each combination of filters through many windows, and finds
+// what the filters say, each row once, newest first.
+func TestPagesOfEveryFilter(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	const n = 4 * window
+	h.fillMany(n)
+	since, until := start.Add(500*2*time.Second), start.Add((n-500)*2*time.Second)
+	for i := range 1 << 6 {
+		f := Filter{}
+		transfers, events := "id > 0", "id > 0"
+		narrow := func(bit int, condition string, both bool, set func()) {
+			if i&(1<<bit) == 0 {
+				return
+			}
+			set()
+			transfers += " AND " + strings.ReplaceAll(condition, "at ", "created_at ")
+			if both {
+				events += " AND " + strings.ReplaceAll(condition, "at ", "received_at ")
+			}
+		}
+		narrow(0, "state IN ('done', 'failed', 'routed')", true, func() { f.States = []string{"done", "failed", "routed"} })
+		narrow(1, "portal = 'gamma'", true, func() { f.Portal = "gamma" })
+		narrow(2, "rule = 'rule-1'", false, func() { f.Rule = "rule-1" })
+		if f.Rule != "" {
+			events += " AND id IN (SELECT event_id FROM transfers WHERE rule = 'rule-1')"
+		}
+		narrow(3, fmt.Sprintf("at >= %d", millis(since)), true, func() { f.Since = since })
+		narrow(4, fmt.Sprintf("at < %d", millis(until)), true, func() { f.Until = until })
+		narrow(5, "search LIKE '%77%'", true, func() { f.Search = "77" })
+		t.Run(strings.TrimPrefix(transfers, "id > 0"), func(t *testing.T) {
+			t.Parallel()
+			for table, where := range map[string]string{"transfers": transfers, "events": events} {
+				want, err := queryColumn[int64](t.Context(), h.read, `SELECT id FROM `+table+` WHERE `+where+` ORDER BY id DESC`)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []int64
+				for f := f; ; {
+					f.Limit = 300
+					var next int64
+					if table == "events" {
+						var page []StoredEvent
+						page, next, err = h.Events(t.Context(), f)
+						for _, e := range page {
+							got = append(got, e.ID)
+						}
+					} else {
+						var page []Transfer
+						page, next, err = h.Transfers(t.Context(), f)
+						for _, e := range page {
+							got = append(got, e.ID)
+						}
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					if f.Before = next; next == 0 {
+						break
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%s: %d rows, want %d", table, len(got), len(want))
+				}
 			}
 		})
 	}
