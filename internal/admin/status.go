@@ -49,8 +49,10 @@ type statusOutput struct {
 	Body struct {
 		Version      string                     `json:"version"`
 		Rules        RulesStatus                `json:"rules"`
-		Events       map[event.EventState]int64 `json:"events" doc:"how many events are in each state"`
-		Transfers    map[event.State]int64      `json:"transfers" doc:"how many transfers are in each state"`
+		Events       map[event.EventState]int64 `json:"events" doc:"how many events are in each state; figures above 10000 as of counted_at"`
+		Transfers    map[event.State]int64      `json:"transfers" doc:"how many transfers are in each state; figures above 10000 as of counted_at"`
+		CountedAt    *time.Time                 `json:"counted_at,omitempty" doc:"when the figures above 10000 were counted; absent when there are none, or none is counted yet"`
+		Counting     bool                       `json:"counting,omitempty" doc:"true for some seconds after the start of a gateway with much stored: until the figures above 10000 are counted, 10001 stands for more than 10000"`
 		OldestQueued *time.Time                 `json:"oldest_queued,omitempty" doc:"when the transfer that has waited longest was queued"`
 		Portals      []PortalStatus             `json:"portals" doc:"by name"`
 		Pauses       []Pause                    `json:"pauses" doc:"the rules and portals whose transfers are held; those that end first come first"`
@@ -75,6 +77,7 @@ func (a api) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
 	out.Body.Version = a.Version
 	out.Body.Rules = a.Rules()
 	out.Body.Events, out.Body.Transfers = counts.Events, counts.Transfers
+	out.Body.CountedAt, out.Body.Counting = optional(counts.CountedAt), counts.Counting
 	out.Body.OldestQueued = optional(counts.OldestQueued)
 	return &out, nil
 }

@@ -36,8 +36,8 @@ type stateCollector struct {
 func newStateCollector(s *store.Store, portals func() []string, log *slog.Logger) *stateCollector {
 	return &stateCollector{
 		store: s, portals: portals, log: log,
-		events:    prometheus.NewDesc("docspace_router_events", "Stored events by state; with many of them some seconds old.", []string{"state"}, nil),
-		transfers: prometheus.NewDesc("docspace_router_transfers", "Stored transfers by state; with many of them some seconds old.", []string{"state"}, nil),
+		events:    prometheus.NewDesc("docspace_router_events", "Stored events by state; figures above 10000 are from the last count, some seconds ago, and absent before the first.", []string{"state"}, nil),
+		transfers: prometheus.NewDesc("docspace_router_transfers", "Stored transfers by state; figures above 10000 are from the last count, some seconds ago, and absent before the first.", []string{"state"}, nil),
 		waiting: prometheus.NewDesc("docspace_router_waiting_transfers",
 			"Transfers that have not ended, by portal and state.", []string{"portal", "state"}, nil),
 		oldest: prometheus.NewDesc("docspace_router_oldest_queued_transfer_seconds",
@@ -67,23 +67,24 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		c.log.Warn("states not counted", "err", err)
 		return
 	}
+	// What is still being counted for the first time is missing, rather than wrong.
+	known := func(n int64) bool { return n <= store.Countable || !counts.Counting }
 	for state, n := range counts.Events {
-		gauge(c.events, float64(n), string(state))
+		if known(n) {
+			gauge(c.events, float64(n), string(state))
+		}
 	}
 	for state, n := range counts.Transfers {
-		gauge(c.transfers, float64(n), string(state))
-	}
-	backlog, err := c.store.Backlog(ctx)
-	if err != nil {
-		c.log.Warn("states not counted", "err", err)
-		return
+		if known(n) {
+			gauge(c.transfers, float64(n), string(state))
+		}
 	}
 	// A portal that has left the rules file may still have transfers that wait for it.
 	waiting := map[string]map[event.State]store.Backlog{}
 	for _, portal := range c.portals() {
 		waiting[portal] = map[event.State]store.Backlog{}
 	}
-	for _, b := range backlog {
+	for _, b := range counts.Waiting {
 		if waiting[b.Portal] == nil {
 			waiting[b.Portal] = map[event.State]store.Backlog{}
 		}
@@ -93,7 +94,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		age := time.Duration(0)
 		for _, state := range []event.State{event.Blocked, event.Queued, event.Sending} {
 			b := states[state]
-			gauge(c.waiting, float64(b.Transfers), portal, string(state))
+			if known(b.Transfers) {
+				gauge(c.waiting, float64(b.Transfers), portal, string(state))
+			}
 			if state != event.Blocked && b.Transfers > 0 {
 				age = max(age, time.Since(b.Oldest))
 			}

@@ -22,7 +22,7 @@ func BenchmarkScrape(b *testing.B) {
 	}
 	w := newWorld(b, portalsim.Options{})
 	w.writeRules(rule("uploads", w.room, w.dest))
-	w.fill(1_000_000)
+	w.fill(1_000_000, time.Now())
 	w.run()
 	scrape := func() time.Duration {
 		started := time.Now()
@@ -47,9 +47,9 @@ func BenchmarkScrape(b *testing.B) {
 	b.ReportMetric(float64(all[len(all)-1].Microseconds())/1000, "ms-slowest")
 }
 
-// fill stores n transfers of as many events, as years of work leave them. They are of a portal
+// fill stores n transfers of as many events, as years of work leave them, one a second. They are of a portal
 // that has left the rules file, so that the queued ones stay where they are.
-func (w *world) fill(n int) {
+func (w *world) fill(n int, newest time.Time) {
 	w.t.Helper()
 	s, err := store.Open(w.t.Context(), store.Options{URL: w.options.Database})
 	if err != nil {
@@ -63,19 +63,19 @@ func (w *world) fill(n int) {
 		w.t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	now := time.Now().UnixMilli()
+	first := newest.Add(-time.Duration(n) * time.Second).UnixMilli()
 	for _, statement := range []string{
 		`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 			INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, created_on,
 				happened_at, received_at, state, routed_at, body)
-			SELECT 'gone', '1', i, 'file.uploaded', 'file', i, 'File ' || i || '.pdf', $2, $2, $2, 'routed', $2, x'7b7d' FROM n`,
+			SELECT 'gone', '1', i, 'file.uploaded', 'file', i, 'File ' || i || '.pdf', $2 + i * 1000, $2 + i * 1000, $2 + i * 1000, 'routed', $2 + i * 1000, zeroblob(900) FROM n`,
 		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, destination, base,
 				lane, happening, happened_at, state, result_id, created_at, queued_at, ended_at)
 			SELECT id, portal, 'rule-' || id % 40, 'copy', 'duplicate', entry_kind, entry_id, entry_title, id % 40, id % 40,
-				'gone|copy|file|duplicate|' || id % 40, 'file.arrived', $2, CASE WHEN id % 300 = 0 THEN 'queued' WHEN id % 200 = 1 THEN 'failed' ELSE 'done' END,
-				id, $2, $2, $2 FROM events WHERE id <= $1`,
+				'gone|copy|file|duplicate|' || id % 40, 'file.arrived', received_at, CASE WHEN id % 300 = 0 THEN 'queued' WHEN id % 200 = 1 THEN 'failed' ELSE 'done' END,
+				id, received_at, received_at, received_at FROM events WHERE id <= $1 AND received_at > $2`,
 	} {
-		if _, err := db.ExecContext(w.t.Context(), statement, n, now); err != nil {
+		if _, err := db.ExecContext(w.t.Context(), statement, n, first); err != nil {
 			w.t.Fatal(err)
 		}
 	}

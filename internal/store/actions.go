@@ -240,9 +240,16 @@ func (s *Store) CountTransfers(ctx context.Context, f Filter) (int, error) {
 	if len(states) == 0 {
 		states = []string{""}
 	}
+	from, before, err := transferList.span(ctx, s, f)
+	if err != nil {
+		return 0, fmt.Errorf("count transfers: %w", err)
+	}
 	total := 0
 	for _, state := range states {
-		w := transferList.where(f, state)
+		var w where
+		indexed, others := transferList.conditions(f, state)
+		w.all(append(indexed, others...))
+		w.between(from, before)
 		if f.Search != "" {
 			w.add(s.find()+"(search, ?) > 0", searchKey(f.Search))
 		}

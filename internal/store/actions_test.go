@@ -223,7 +223,7 @@ func TestAttemptsAreTold(t *testing.T) {
 		t.Errorf("%d attempts are kept, the first is %+v, %v", len(got), got[0], err)
 	}
 	h.time.advance(time.Hour)
-	if _, err := h.Prune(h.ctx(), h.time.now(), 10); err != nil || h.count("attempts") != 0 {
+	if _, _, err := h.Prune(h.ctx(), h.time.now(), Place{}, 10); err != nil || h.count("attempts") != 0 {
 		t.Errorf("%d attempts are left of a pruned transfer, %v", h.count("attempts"), err)
 	}
 }

@@ -266,7 +266,7 @@ func TestWhatWasCopiedIsRememberedWhenItsTransferIsDeleted(t *testing.T) {
 	h.settle(h.claim(copyLane), event.Done)
 	h.settle(h.claim(moveLane), event.Done)
 	h.time.advance(time.Hour)
-	if n, err := h.Prune(h.ctx(), h.time.now(), 10); n != 1 || err != nil {
+	if n, _, err := h.Prune(h.ctx(), h.time.now(), Place{}, 10); n != 1 || err != nil {
 		t.Fatalf("%d events were deleted, %v", n, err)
 	}
 	for _, tt := range []struct {
@@ -348,7 +348,7 @@ func TestRetryDoublesNothingThatABackfillOrItsOvertakerDid(t *testing.T) {
 		h.route(h.planned(trigger("file.updated")))
 		h.settle(h.claim(copyLane), event.Done)
 		h.time.advance(time.Hour)
-		_, err := h.Prune(h.ctx(), h.time.now(), 10)
+		_, _, err := h.Prune(h.ctx(), h.time.now(), Place{}, 10)
 		h.must(err)
 		h.insertCancelledOfBackfill()
 		refused(t, h, h.transfers()[0].ID)

@@ -14,8 +14,24 @@ type Backlog struct {
 	Portal    string
 	State     event.State // blocked, queued or sending
 	Transfers int64
+	// CountedAt is when they were counted; zero when there are more than Countable, and Transfers is the
+	// least it can be, because the first count since the start is under way.
+	CountedAt time.Time
 	Oldest    time.Time // when the one that has waited longest was queued
 }
+
+// waiting steps from one portal to the next along an index, so that it costs the same however
+// many transfers wait.
+var waiting = fmt.Sprintf(`WITH RECURSIVE waiting (state, portal) AS (
+		SELECT s.state, (SELECT min(portal) FROM transfers t WHERE %[1]s AND t.state = s.state)
+			FROM (SELECT 'blocked' AS state UNION ALL SELECT 'queued' UNION ALL SELECT 'sending') AS s
+		UNION ALL
+		SELECT w.state, (SELECT min(portal) FROM transfers t WHERE %[1]s AND t.state = w.state AND t.portal > w.portal)
+			FROM waiting AS w WHERE w.portal IS NOT NULL)
+	SELECT portal, state, %[2]s, (SELECT min(queued_at) FROM transfers t WHERE %[1]s AND t.state = w.state AND t.portal = w.portal)
+	FROM waiting AS w WHERE portal IS NOT NULL`,
+	`t.state IN ('blocked', 'queued', 'sending')`,
+	atMost(`transfers t WHERE t.state IN ('blocked', 'queued', 'sending') AND t.state = w.state AND t.portal = w.portal`))
 
 // Backlog counts the transfers that have not ended, by portal and state.
 func (s *Store) Backlog(ctx context.Context) ([]Backlog, error) {
@@ -24,8 +40,13 @@ func (s *Store) Backlog(ctx context.Context) ([]Backlog, error) {
 		err = rows.Scan(&b.Portal, &b.State, &b.Transfers, &oldest)
 		b.Oldest = fromMillis(oldest)
 		return b, err
-	}, `SELECT portal, state, count(*), min(queued_at) FROM transfers WHERE state IN ('blocked', 'queued', 'sending')
-		GROUP BY state, portal`)
+	}, waiting)
+	for i := range list {
+		b := &list[i]
+		if err == nil {
+			b.Transfers, b.CountedAt, err = s.figure(group{"waiting", string(b.State), b.Portal}, b.Transfers)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("count waiting transfers: %w", err)
 	}

@@ -237,72 +237,97 @@ func (s *Store) SaveDecisions(ctx context.Context, tx *sql.Tx, decisions []Decis
 	return sortedKeys(touched), nil
 }
 
-// prunable finds events along the index of received_at: an event is decided after it was
-// received. The empty string at the state keeps SQLite from reading every event in these states
-// instead.
-const prunable = `SELECT id FROM events
-	WHERE received_at < $1 AND routed_at < $1 AND state || '' IN ('routed', 'ignored')
-		AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
-			AND (t.state NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))
-	ORDER BY received_at LIMIT $2`
+// Place is where the deleting of old events has come to, in the order in which they were received.
+// The zero Place is the beginning.
+type Place struct{ receivedAt, id int64 }
 
-// prunable returns events to be deleted. Neither they nor their transfers can be taken up again before
-// the transaction ends: a replay or a retry would be deleted with them. On SQLite writing
-// transactions are serial anyway.
-func (s *Store) prunable(ctx context.Context, tx *sql.Tx, before time.Time, limit int) ([]int64, error) {
-	if s.kind != PostgreSQL {
-		return queryColumn[int64](ctx, tx, prunable, millis(before), limit)
+// prunable are those of some events that may be deleted. The empty string at the states keeps SQLite from
+// reading every event or transfer in these states instead.
+const prunable = ` AND routed_at < $1 AND state || '' IN ('routed', 'ignored')
+	AND NOT EXISTS (SELECT 1 FROM transfers t WHERE t.event_id = events.id
+		AND (t.state || '' NOT IN ('done', 'skipped', 'cancelled') OR t.ended_at >= $1))`
+
+// Prune looks at up to limit events, from a place on, that were received before a time. It deletes
+// those that were decided before it and whose transfers had all ended as done, skipped or cancelled,
+// together with those transfers. Failed ones are kept: they are dead letters. It returns how many
+// it deleted and the place to go on from, which is zero when there are no more to look at.
+func (s *Store) Prune(ctx context.Context, before time.Time, from Place, limit int) (pruned int, next Place, err error) {
+	// They are looked up outside the transaction, in which no delivery can be stored, and in portions that
+	// do not depend on how many of them are kept.
+	old, err := queryAll(ctx, s.read, func(rows *sql.Rows) (p Place, err error) {
+		err = rows.Scan(&p.receivedAt, &p.id)
+		return p, err
+	}, `SELECT received_at, id FROM events WHERE received_at >= $1 AND (received_at > $1 OR id > $2) AND received_at < $3
+		ORDER BY received_at, id LIMIT $4`, from.receivedAt, from.id, millis(before), limit)
+	if len(old) == limit {
+		next = old[limit-1]
 	}
-	ids, err := queryColumn[int64](ctx, tx, prunable+` FOR UPDATE`, millis(before), limit)
-	if err != nil {
-		return nil, err
-	}
-	var still []int64
-	err = inChunks(ids, 500, func(chunk []int64) error {
-		in := placeholders(1, len(chunk))
-		if _, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE event_id IN `+in+` ORDER BY id FOR UPDATE`, anys(chunk)...); err != nil {
-			return err
+	if err == nil && len(old) > 0 {
+		ids := make([]int64, len(old))
+		for i, p := range old {
+			ids[i] = p.id
 		}
-		// What somebody was doing with a transfer is seen only now.
-		found, err := queryColumn[int64](ctx, tx, `SELECT id FROM events WHERE id IN `+in+` AND NOT EXISTS (SELECT 1 FROM transfers t
-			WHERE t.event_id = events.id AND t.state NOT IN ('done', 'skipped', 'cancelled'))`, anys(chunk)...)
-		still = append(still, found...)
-		return err
-	})
-	return still, err
+		pruned, err = s.pruneEvents(ctx, before, ids)
+	}
+	if err != nil {
+		return 0, Place{}, fmt.Errorf("delete old events: %w", err)
+	}
+	return pruned, next, nil
 }
 
-// Prune deletes up to limit events that were decided before the given time and whose
-// transfers have all ended as done, skipped or cancelled, together with those transfers, and
-// returns how many. Failed ones are kept: they are dead letters.
-func (s *Store) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
-	pruned := 0
-	err := s.InTx(ctx, func(tx *sql.Tx) error {
-		ids, err := s.prunable(ctx, tx, before, limit)
-		if err != nil || len(ids) == 0 {
+// pruneEvents deletes those of the events that may be deleted.
+func (s *Store) pruneEvents(ctx context.Context, before time.Time, ids []int64) (pruned int, err error) {
+	find := func(q querier) ([]int64, error) {
+		return queryColumn[int64](ctx, q, `SELECT id FROM events WHERE id IN `+placeholders(2, len(ids))+prunable, append([]any{millis(before)}, anys(ids)...)...)
+	}
+	if ids, err = find(s.read); err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	err = s.InTx(ctx, func(tx *sql.Tx) error {
+		if s.kind == PostgreSQL {
+			if err := s.lockPrunable(ctx, tx, ids); err != nil {
+				return err
+			}
+		}
+		// Somebody may have taken some of them up again since.
+		if ids, err = find(tx); err != nil || len(ids) == 0 {
 			return err
 		}
 		pruned = len(ids)
-		return inChunks(ids, 500, func(chunk []int64) error {
-			in := placeholders(1, len(chunk))
-			if err := rememberTransferred(ctx, tx, chunk); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM attempts WHERE transfer_id IN
-				(SELECT id FROM transfers WHERE event_id IN `+in+`)`, anys(chunk)...); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM transfers WHERE event_id IN `+in, anys(chunk)...); err != nil {
-				return err
-			}
-			_, err := tx.ExecContext(ctx, `DELETE FROM events WHERE id IN `+in, anys(chunk)...)
+		in := placeholders(1, len(ids))
+		if err := rememberTransferred(ctx, tx, ids); err != nil {
 			return err
-		})
+		}
+		for _, statement := range []string{
+			`DELETE FROM attempts WHERE transfer_id IN (SELECT id FROM transfers WHERE event_id IN ` + in + `)`,
+			`DELETE FROM transfers WHERE event_id IN ` + in,
+			`DELETE FROM events WHERE id IN ` + in,
+		} {
+			if _, err := tx.ExecContext(ctx, statement, anys(ids)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("delete old events: %w", err)
+		return 0, err
 	}
 	return pruned, nil
+}
+
+// lockPrunable keeps events and their transfers as they are until the transaction ends: a replay or a
+// retry would be deleted with them. On SQLite writing transactions are serial anyway.
+func (s *Store) lockPrunable(ctx context.Context, tx *sql.Tx, ids []int64) error {
+	in := placeholders(1, len(ids))
+	for _, lock := range []string{
+		`SELECT id FROM events WHERE id IN ` + in + ` ORDER BY id FOR UPDATE`,
+		`SELECT id FROM transfers WHERE event_id IN ` + in + ` ORDER BY id FOR UPDATE`,
+	} {
+		if _, err := queryColumn[int64](ctx, tx, lock, anys(ids)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // PruneOperations deletes up to limit operations that were settled before the given time.

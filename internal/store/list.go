@@ -4,21 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// A list is read along an index in the order of ids, so that a page costs what it shows. Times
-// are almost in that order, unless a clock is turned back: the smallest id that can matter is that of
-// a thousand rows which lie next to the time, and the plus sign keeps SQLite from reading along the
-// index of times instead, which would make it sort. Several states are several lists, which are merged.
+// A list is read along an index in the order of ids, so that a page costs what it shows. Times are
+// turned into ids first. They are almost in that order, unless a clock is turned back: the ids that can
+// matter are those of a thousand rows which lie next to the time. Several states are several lists, which
+// are merged.
 
-// A search looks at one window of rows after the other, for searchFor at most. A page may so be shorter
-// than its limit, or empty, although there is more: its next cursor says so.
+// What no index tells, such as a part of a title or the second of two filters, is looked for in one
+// window of rows after the other, for searchFor at most. A page may so be shorter than its limit, or
+// empty, although there is more: its next cursor says so.
 const (
-	window    = 5_000
+	window    = 1_000
 	searchFor = 50 * time.Millisecond
 )
 
@@ -47,11 +49,35 @@ func (w *where) value(value any) string {
 	return "$" + strconv.Itoa(len(w.args))
 }
 
+// all adds conditions.
+func (w *where) all(conditions []condition) {
+	for _, c := range conditions {
+		w.add(c.text, c.value)
+	}
+}
+
+// between adds that ids are from one on and before another.
+func (w *where) between(from, before int64) {
+	if from > 0 {
+		w.add("id >= ?", from)
+	}
+	if before < math.MaxInt64 {
+		w.add("id < ?", before)
+	}
+}
+
 func (w *where) String() string {
 	if len(w.conditions) == 0 {
 		return ""
 	}
 	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+// condition is what a filter asks of a row.
+type condition struct {
+	text   string // with ? for the value
+	value  any
+	column string
 }
 
 // list is what a list is read from.
@@ -60,11 +86,12 @@ type list[T any] struct {
 	at             string // the column that Since and Until are about
 	scan           func(*sql.Rows) (T, error)
 	id             func(T) int64
+	together       bool // whether there is an index of state and portal
 }
 
 var (
-	transferList = list[Transfer]{"transfers", transferColumns, "created_at", scanTransfer, func(t Transfer) int64 { return t.ID }}
-	eventList    = list[StoredEvent]{"events", storedEventColumns, "received_at", scanStoredEvent, func(e StoredEvent) int64 { return e.ID }}
+	transferList = list[Transfer]{"transfers", transferColumns, "created_at", scanTransfer, func(t Transfer) int64 { return t.ID }, true}
+	eventList    = list[StoredEvent]{"events", storedEventColumns, "received_at", scanStoredEvent, func(e StoredEvent) int64 { return e.ID }, false}
 )
 
 // Transfers lists transfers, newest first. When there are more, or a search could not look through
@@ -98,8 +125,23 @@ func (l list[T]) read(ctx context.Context, s *Store, f Filter) (items []T, next 
 // pages reads pages until there are as many rows as are wanted, or time is up.
 func (l list[T]) pages(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
 	until := time.Now().Add(searchFor)
+	from, before, err := l.span(ctx, s, f)
+	if err != nil || from >= before {
+		return nil, 0, err
+	}
+	f.Before = before
+	states := f.States
+	if len(states) == 0 {
+		states = []string{""}
+	}
+	walks := make([]walk, len(states))
+	for i, state := range states {
+		if walks[i], err = l.walk(ctx, s, f, from, state); err != nil {
+			return nil, 0, err
+		}
+	}
 	for {
-		part, next, err := l.page(ctx, s, f)
+		part, next, err := l.page(ctx, s, f, walks)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -111,14 +153,106 @@ func (l list[T]) pages(ctx context.Context, s *Store, f Filter) (items []T, next
 	}
 }
 
-// page reads one page, which is short when a window ends.
-func (l list[T]) page(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
-	states := f.States
-	if len(states) == 0 {
-		states = []string{""}
+// span is between which ids all rows lie that a filter can mean: from the first one, and before
+// the second.
+func (l list[T]) span(ctx context.Context, s *Store, f Filter) (from, before int64, err error) {
+	before = math.MaxInt64
+	if f.Before > 0 {
+		before = f.Before
 	}
-	for _, state := range states {
-		part, floor, err := l.ofState(ctx, s, f, state)
+	if !f.Since.IsZero() {
+		from, err = one(queryColumn[int64](ctx, s.read, `SELECT coalesce(min(id), $2) FROM (SELECT id FROM `+l.table+` WHERE `+l.at+` >= $1
+			ORDER BY `+l.at+` LIMIT 1000) AS first`, millis(f.Since), int64(math.MaxInt64)))
+	}
+	if err == nil && !f.Until.IsZero() {
+		var last int64
+		last, err = one(queryColumn[int64](ctx, s.read, `SELECT coalesce(max(id), 0) FROM (SELECT id FROM `+l.table+` WHERE `+l.at+` < $1
+			ORDER BY `+l.at+` DESC LIMIT 1000) AS last`, millis(f.Until)))
+		before = min(before, last+1)
+	}
+	return from, before, err
+}
+
+// walk is how the rows of one state are read.
+type walk struct {
+	from  int64       // the first id
+	along []condition // have an index together
+	rest  []condition // are asked of each row
+	rule  string      // of events: they are read along this rule's transfers
+}
+
+// walk chooses the index with the fewest rows to read along, as far as a few windows tell.
+func (l list[T]) walk(ctx context.Context, s *Store, f Filter, from int64, state string) (walk, error) {
+	w := walk{from: from}
+	indexed, others := l.conditions(f, state)
+	if l.table == "events" && f.Rule != "" {
+		w.rule, w.rest = f.Rule, append(indexed, others...)
+		return w, nil
+	}
+	var choice [][]condition
+	for i, c := range indexed {
+		if l.together && i > 0 && c.column == "portal" && indexed[i-1].column == "state" {
+			choice[i-1] = indexed[i-1 : i+1]
+		} else {
+			choice = append(choice, indexed[i:i+1])
+		}
+	}
+	const enough = 10 * window
+	fewest, best := enough+1, 0
+	for i, along := range choice {
+		if len(choice) == 1 {
+			break
+		}
+		var c where
+		c.all(along)
+		c.between(from, f.Before)
+		n, err := one(queryColumn[int](ctx, s.read, `SELECT count(*) FROM (SELECT 1 FROM `+l.table+c.String()+` LIMIT `+c.value(enough)+`) AS counted`, c.args...))
+		if err != nil {
+			return walk{}, err
+		}
+		if n < fewest {
+			fewest, best = n, i
+		}
+	}
+	for i, c := range choice {
+		if i == best {
+			w.along = c
+		} else {
+			w.rest = append(w.rest, c...)
+		}
+	}
+	w.rest = append(w.rest, others...)
+	return w, nil
+}
+
+// conditions are what a filter asks of the rows of a state: what has an index in the order of ids,
+// and the rest. A rule is nothing that is asked of an event.
+func (l list[T]) conditions(f Filter, state string) (indexed, others []condition) {
+	if f.Rule != "" && l.table == "transfers" {
+		indexed = append(indexed, condition{"rule = ?", f.Rule, "rule"})
+	}
+	if f.Destination != "" {
+		indexed = append(indexed, condition{"destination = ?", string(f.Destination), "destination"})
+	}
+	if state != "" {
+		indexed = append(indexed, condition{"state = ?", state, "state"})
+	}
+	if f.Portal != "" {
+		indexed = append(indexed, condition{"portal = ?", f.Portal, "portal"})
+	}
+	if !f.Since.IsZero() {
+		others = append(others, condition{l.at + " >= ?", millis(f.Since), l.at})
+	}
+	if !f.Until.IsZero() {
+		others = append(others, condition{l.at + " < ?", millis(f.Until), l.at})
+	}
+	return indexed, others
+}
+
+// page reads one page, which is short when a window ends.
+func (l list[T]) page(ctx context.Context, s *Store, f Filter, walks []walk) (items []T, next int64, err error) {
+	for _, w := range walks {
+		part, floor, err := l.ofState(ctx, s, f, w)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -138,43 +272,69 @@ func (l list[T]) page(ctx context.Context, s *Store, f Filter) (items []T, next 
 
 // ofState reads the page of one state. Floor is the id down to which the state has been read; 0 when
 // it has been read to its end.
-func (l list[T]) ofState(ctx context.Context, s *Store, f Filter, state string) (items []T, floor int64, err error) {
-	w := l.where(f, state)
-	windowed := f.Search != "" || l.windowed(f)
-	if !windowed {
+func (l list[T]) ofState(ctx context.Context, s *Store, f Filter, w walk) (items []T, floor int64, err error) {
+	if len(w.rest) == 0 && w.rule == "" && f.Search == "" {
+		rows := w.rows(f.Before)
 		items, err = queryAll(ctx, s.read, l.scan,
-			`SELECT `+l.columns+` FROM `+l.table+w.String()+` ORDER BY id DESC LIMIT `+w.value(f.Limit), w.args...)
-		if len(items) == f.Limit && f.Limit > 0 {
-			floor = l.id(items[len(items)-1])
-		}
-		return items, floor, err
+			`SELECT `+l.columns+` FROM `+l.table+rows.String()+` ORDER BY id DESC LIMIT `+rows.value(f.Limit), rows.args...)
+	} else {
+		items, err = l.search(ctx, s, f, w)
 	}
-	if items, err = l.search(ctx, s, f, w); err != nil {
+	switch {
+	case err != nil:
 		return nil, 0, err
-	}
-	if len(items) == f.Limit && f.Limit > 0 {
+	case len(items) == f.Limit && f.Limit > 0:
 		return items, l.id(items[len(items)-1]), nil
+	case len(w.rest) == 0 && w.rule == "" && f.Search == "":
+		return items, 0, nil
 	}
-	floor, err = l.windowEnd(ctx, s, f, state)
+	floor, err = l.windowEnd(ctx, s, f, w)
 	return items, floor, err
 }
 
-// windowed reports whether a list of events by rule is meant: it is read along the rule's
-// transfers, of which those within the window are looked at.
-func (l list[T]) windowed(f Filter) bool { return l.table == "events" && f.Rule != "" }
+// rows are the rows that are read, below an id.
+func (w walk) rows(before int64) (rows where) {
+	if w.rule == "" {
+		rows.all(w.along)
+		rows.between(w.from, before)
+		return rows
+	}
+	rows = w.transfers(before)
+	rows.conditions = []string{`id IN (SELECT event_id FROM transfers` + rows.String() + ` ORDER BY event_id DESC LIMIT ` + rows.value(window) + `)`}
+	return rows
+}
 
-// search looks for a title among the newest rows. Without another filter an index has all that is
-// looked at.
-func (l list[T]) search(ctx context.Context, s *Store, f Filter, w where) ([]T, error) {
-	from := l.table
-	if s.kind == SQLite && len(f.States) == 0 && f.Portal == "" && f.Rule == "" && f.Destination == "" && f.Since.IsZero() && f.Until.IsZero() {
+// transfers are the transfers of a rule whose events are read.
+func (w walk) transfers(before int64) (rows where) {
+	rows.add("rule = ?", w.rule)
+	rows.add("event_id < ?", before)
+	if w.from > 0 {
+		rows.add("event_id >= ?", w.from)
+	}
+	return rows
+}
+
+// search looks at a window of the newest rows. Where all rows are searched for a title, an index has
+// all that is looked at.
+func (l list[T]) search(ctx context.Context, s *Store, f Filter, w walk) ([]T, error) {
+	from, columns := l.table, []string{"id"}
+	if s.kind == SQLite && len(w.along) == 0 && len(w.rest) == 0 && w.rule == "" {
 		from += " INDEXED BY " + l.table + "_search"
 	}
-	query := `SELECT id FROM (SELECT id, search FROM ` + from + w.String() + ` ORDER BY id DESC LIMIT ` + w.value(window) + `) AS newest`
+	rest := w.rest
 	if f.Search != "" {
-		query += ` WHERE ` + s.find() + `(search, ` + w.value(searchKey(f.Search)) + `) > 0`
+		rest = append(slices.Clip(rest), condition{s.find() + "(search, ?) > 0", searchKey(f.Search), "search"})
 	}
-	ids, err := queryColumn[int64](ctx, s.read, query+` LIMIT `+w.value(f.Limit), w.args...)
+	for _, c := range rest {
+		if !slices.Contains(columns, c.column) {
+			columns = append(columns, c.column)
+		}
+	}
+	rows := w.rows(f.Before)
+	query := `SELECT id FROM (SELECT ` + strings.Join(columns, ", ") + ` FROM ` + from + rows.String() + ` ORDER BY id DESC LIMIT ` + rows.value(window) + `) AS newest`
+	rows.conditions = nil
+	rows.all(rest)
+	ids, err := queryColumn[int64](ctx, s.read, query+rows.String()+` ORDER BY id DESC LIMIT `+rows.value(f.Limit), rows.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -197,14 +357,14 @@ func (s *Store) find() string {
 }
 
 // windowEnd is the id of the last row that a search looked at, or 0 when it came to the end.
-func (l list[T]) windowEnd(ctx context.Context, s *Store, f Filter, state string) (int64, error) {
-	if l.windowed(f) {
-		w := ruleEvents(f)
-		return lastOf(queryColumn[int64](ctx, s.read, `SELECT event_id FROM transfers`+w.String()+
-			` ORDER BY event_id DESC LIMIT 1 OFFSET `+w.value(window-1), w.args...))
+func (l list[T]) windowEnd(ctx context.Context, s *Store, f Filter, w walk) (int64, error) {
+	if w.rule != "" {
+		rows := w.transfers(f.Before)
+		return lastOf(queryColumn[int64](ctx, s.read, `SELECT event_id FROM transfers`+rows.String()+
+			` ORDER BY event_id DESC LIMIT 1 OFFSET `+rows.value(window-1), rows.args...))
 	}
-	w := l.where(f, state)
-	return lastOf(queryColumn[int64](ctx, s.read, `SELECT id FROM `+l.table+w.String()+` ORDER BY id DESC LIMIT 1 OFFSET `+w.value(window-1), w.args...))
+	rows := w.rows(f.Before)
+	return lastOf(queryColumn[int64](ctx, s.read, `SELECT id FROM `+l.table+rows.String()+` ORDER BY id DESC LIMIT 1 OFFSET `+rows.value(window-1), rows.args...))
 }
 
 func lastOf(ids []int64, err error) (int64, error) {
@@ -212,45 +372,4 @@ func lastOf(ids []int64, err error) (int64, error) {
 		return 0, err
 	}
 	return ids[len(ids)-1], nil
-}
-
-// ruleEvents are the conditions on transfers whose events are listed.
-func ruleEvents(f Filter) where {
-	var w where
-	w.add("rule = ?", f.Rule)
-	if f.Before > 0 {
-		w.add("event_id < ?", f.Before)
-	}
-	return w
-}
-
-func (l list[T]) where(f Filter, state string) where {
-	var w where
-	if l.windowed(f) {
-		w = ruleEvents(f)
-		w.conditions = []string{`id IN (SELECT event_id FROM transfers` + w.String() + ` ORDER BY event_id DESC LIMIT ` + w.value(window) + `)`}
-	} else if f.Rule != "" {
-		w.add("rule = ?", f.Rule)
-	}
-	if f.Destination != "" {
-		w.add("destination = ?", string(f.Destination))
-	}
-	if state != "" {
-		w.add("state = ?", state)
-	}
-	if f.Portal != "" {
-		w.add("portal = ?", f.Portal)
-	}
-	if !f.Since.IsZero() {
-		w.add("id >= (SELECT min(id) FROM (SELECT id FROM "+l.table+" WHERE "+l.at+" >= ? ORDER BY "+l.at+" LIMIT 1000) AS first)", millis(f.Since))
-		w.add("+"+l.at+" >= ?", millis(f.Since))
-	}
-	if !f.Until.IsZero() {
-		w.add("id <= (SELECT max(id) FROM (SELECT id FROM "+l.table+" WHERE "+l.at+" < ? ORDER BY "+l.at+" DESC LIMIT 1000) AS last)", millis(f.Until))
-		w.add("+"+l.at+" < ?", millis(f.Until))
-	}
-	if f.Before > 0 {
-		w.add("id < ?", f.Before)
-	}
-	return w
 }

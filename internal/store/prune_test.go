@@ -42,7 +42,7 @@ func TestNothingIsDeletedThatIsTakenUpAgain(t *testing.T) {
 					return err
 				}
 				go func() {
-					_, err := h.Prune(context.WithoutCancel(h.ctx()), h.time.now(), 10)
+					_, _, err := h.Prune(context.WithoutCancel(h.ctx()), h.time.now(), Place{}, 10)
 					pruned <- err
 				}()
 				for waits := 0; waits == 0; {

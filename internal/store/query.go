@@ -76,6 +76,12 @@ func (s *Store) Event(ctx context.Context, id int64) (StoredEvent, []byte, error
 type Counts struct {
 	Events    map[event.EventState]int64
 	Transfers map[event.State]int64
+	// CountedAt is when the figures of more than Countable were counted; zero when there are none.
+	CountedAt time.Time
+	// Counting says that figures of more than Countable are being counted for the first time since
+	// the start: until then they are the least they can be.
+	Counting bool
+	Waiting  []Backlog // the transfers that have not ended
 	// OldestQueued is when the transfer that has waited longest was queued; zero when none
 	// waits.
 	OldestQueued time.Time
@@ -84,34 +90,53 @@ type Counts struct {
 // Counts counts events and transfers by state.
 func (s *Store) Counts(ctx context.Context) (Counts, error) {
 	c := Counts{Events: map[event.EventState]int64{}, Transfers: map[event.State]int64{}}
+	var err error
 	for _, state := range event.EventStates() {
-		c.Events[state] = 0
+		if c.Events[state], err = c.inState(ctx, s, "events", string(state)); err != nil {
+			return Counts{}, fmt.Errorf("count events: %w", err)
+		}
 	}
 	for _, state := range event.States() {
-		c.Transfers[state] = 0
+		switch state {
+		case event.Blocked, event.Queued, event.Sending:
+			c.Transfers[state] = 0
+		default:
+			if c.Transfers[state], err = c.inState(ctx, s, "transfers", string(state)); err != nil {
+				return Counts{}, fmt.Errorf("count transfers: %w", err)
+			}
+		}
 	}
-	events, err := s.tallies[0].count(ctx, s, "events", []string{"pending", "failed"}, []string{"ignored"}, "routed")
-	if err != nil {
-		return Counts{}, fmt.Errorf("count events: %w", err)
-	}
-	for state, n := range events {
-		c.Events[event.EventState(state)] = n
-	}
-	transfers, err := s.tallies[1].count(ctx, s, "transfers", []string{"blocked", "queued", "sending", "failed", "cancelled"}, []string{"skipped"}, "done")
-	if err != nil {
-		return Counts{}, fmt.Errorf("count transfers: %w", err)
-	}
-	for state, n := range transfers {
-		c.Transfers[event.State(state)] = n
-	}
-	waiting, err := s.Backlog(ctx)
-	if err != nil {
+	if c.Waiting, err = s.Backlog(ctx); err != nil {
 		return Counts{}, err
 	}
-	for _, b := range waiting {
+	for _, b := range c.Waiting {
+		c.Transfers[b.State] += b.Transfers
+		if b.Transfers > Countable {
+			c.countedAt(b.CountedAt)
+		}
 		if b.State != event.Blocked && (c.OldestQueued.IsZero() || b.Oldest.Before(c.OldestQueued)) {
 			c.OldestQueued = b.Oldest
 		}
 	}
 	return c, nil
+}
+
+// inState counts the rows of a table in a state.
+func (c *Counts) inState(ctx context.Context, s *Store, table, state string) (int64, error) {
+	n, err := one(queryColumn[int64](ctx, s.read, `SELECT `+atMost(table+` WHERE state = $1`), state))
+	if err != nil {
+		return 0, err
+	}
+	n, at, err := s.figure(group{table: table, state: state}, n)
+	if n > Countable {
+		c.countedAt(at)
+	}
+	return n, err
+}
+
+// countedAt notes when a figure of more than Countable was counted.
+func (c *Counts) countedAt(at time.Time) {
+	if c.CountedAt, c.Counting = at, c.Counting || at.IsZero(); c.Counting {
+		c.CountedAt = time.Time{}
+	}
 }

@@ -30,7 +30,7 @@ type Store struct {
 	lock  *flock.Flock
 	now   func() time.Time
 
-	tallies    [2]tally     // of events and transfers
+	tally      tally
 	releasedTo atomic.Int64 // the blocked move that ReleaseMoves looked at last
 }
 
@@ -73,6 +73,7 @@ func (s *Store) Kind() Kind { return s.kind }
 
 // Close closes the database and lets another process open it.
 func (s *Store) Close() error {
+	s.stopCounting()
 	var errs []error
 	if s.read != nil && s.read != s.write {
 		errs = append(errs, s.read.Close())

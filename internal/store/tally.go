@@ -3,82 +3,107 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"sync"
 	"time"
 )
 
-// Counting every row of a large table takes a second. Where it takes long, it is done every few
-// minutes, and in between only what can have changed is counted.
-const (
-	tallySlow = 50 * time.Millisecond
-	tallyFor  = 5 * time.Minute
-)
+// Countable is up to how many rows are counted whenever somebody asks. Counting a million takes the
+// better part of a second, so what is more is counted beside the requests, and they are told the last
+// count.
+const Countable = 10_000
 
-// tally is the count of a table's rows by state.
+// countingShare keeps the counting of everything to one part in so many of the time.
+const countingShare = 50
+
+// atMost counts rows, and stops at the first one beyond Countable.
+func atMost(from string) string {
+	return fmt.Sprintf(`(SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) AS counted)`, from, Countable+1)
+}
+
+// group is what is counted: the rows of a table in a state, and of transfers that wait those of a portal.
+type group struct{ table, state, portal string }
+
+// tally is the last full count.
 type tally struct {
 	mu     sync.Mutex // guards the rest
-	at     time.Time
-	took   time.Duration
-	upTo   int64 // the last id that was counted
-	states map[string]int64
+	counts map[group]int64
+	at     time.Time // by the store's clock; zero before the first
+	err    error     // of the last try
+	next   time.Time // when counting may begin again
+	cancel func()    // of the counting under way
+	closed bool
+
+	work sync.WaitGroup
 }
 
-// count counts a table's rows by state. In a large table the states that are exact are, and the most
-// frequent one is what is left of all rows; rows that were deleted since the last full count, and those
-// that changed between the lasting states, show with the next one.
-func (t *tally) count(ctx context.Context, s *Store, table string, exact, lasting []string, rest string) (map[string]int64, error) {
+// figure is how many rows a group has, of which n were counted just now: that many, or more than
+// Countable. Then it is what the last full count found, and at is when; before the first one,
+// at is zero.
+func (s *Store) figure(g group, n int64) (figure int64, at time.Time, err error) {
+	if n <= Countable {
+		return n, s.now(), nil
+	}
+	t := &s.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	began := time.Now()
-	if t.took < tallySlow || began.Sub(t.at) > tallyFor {
-		return t.all(ctx, s, table, began)
-	}
-	counts := map[string]int64{}
-	added, err := one(queryColumn[int64](ctx, s.read, `SELECT count(*) FROM `+table+` WHERE id > $1`, t.upTo))
-	if err != nil {
-		return nil, err
-	}
-	left := added
-	for _, n := range t.states {
-		left += n
-	}
-	for _, state := range exact {
-		if counts[state], err = one(queryColumn[int64](ctx, s.read, `SELECT count(*) FROM `+table+` WHERE state = $1`, state)); err != nil {
-			return nil, err
-		}
-		left -= counts[state]
-	}
-	for _, state := range lasting {
-		n, err := one(queryColumn[int64](ctx, s.read, `SELECT count(*) FROM `+table+` WHERE state = $1 AND id > $2`, state, t.upTo))
-		if err != nil {
-			return nil, err
-		}
-		counts[state] = t.states[state] + n
-		left -= counts[state]
-	}
-	counts[rest] = max(left, 0)
-	return counts, nil
+	s.countAll()
+	return max(n, t.counts[g]), t.at, t.err
 }
 
-// all counts every row.
-func (t *tally) all(ctx context.Context, s *Store, table string, began time.Time) (map[string]int64, error) {
-	type group struct {
-		state   string
-		n, upTo int64
+// countAll begins a full count, unless there is one under way or the last one is too recent. It is called
+// with the lock held.
+func (s *Store) countAll() {
+	t := &s.tally
+	began := time.Now()
+	if t.closed || t.cancel != nil || began.Before(t.next) {
+		return
 	}
-	groups, err := queryAll(ctx, s.read, func(rows *sql.Rows) (g group, err error) {
-		err = rows.Scan(&g.state, &g.n, &g.upTo)
-		return g, err
-	}, `SELECT state, count(*), max(id) FROM `+table+` GROUP BY state`)
-	if err != nil {
-		return nil, err
+	var ctx context.Context
+	ctx, t.cancel = context.WithCancel(context.Background())
+	t.work.Go(func() {
+		at := s.now()
+		counts, err := s.fullCount(ctx)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.cancel()
+		t.cancel = nil
+		t.next = time.Now().Add(countingShare * time.Since(began))
+		if t.err = err; err == nil {
+			t.counts, t.at = counts, at
+		}
+	})
+}
+
+// stopCounting ends the counting under way, for good.
+func (s *Store) stopCounting() {
+	t := &s.tally
+	t.mu.Lock()
+	t.closed = true
+	if t.cancel != nil {
+		t.cancel()
 	}
-	t.upTo, t.states = 0, map[string]int64{}
-	counts := map[string]int64{}
-	for _, g := range groups {
-		t.states[g.state], counts[g.state] = g.n, g.n
-		t.upTo = max(t.upTo, g.upTo)
+	t.mu.Unlock()
+	t.work.Wait()
+}
+
+// fullCount counts every row, along indexes.
+func (s *Store) fullCount(ctx context.Context) (map[group]int64, error) {
+	counts := map[group]int64{}
+	for table, query := range map[string]string{
+		"events":    `SELECT state, '', count(*) FROM events GROUP BY state`,
+		"transfers": `SELECT state, '', count(*) FROM transfers GROUP BY state`,
+		"waiting":   `SELECT state, portal, count(*) FROM transfers WHERE state IN ('blocked', 'queued', 'sending') GROUP BY state, portal`,
+	} {
+		_, err := queryAll(ctx, s.read, func(rows *sql.Rows) (n int64, err error) {
+			g := group{table: table}
+			err = rows.Scan(&g.state, &g.portal, &n)
+			counts[g] = n
+			return n, err
+		}, query)
+		if err != nil {
+			return nil, fmt.Errorf("count all %s: %w", table, err)
+		}
 	}
-	t.at, t.took = began, time.Since(began)
 	return counts, nil
 }

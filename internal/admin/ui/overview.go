@@ -9,8 +9,7 @@ import (
 	"docspace-router/internal/store"
 )
 
-// countsFor is how long the counts by state are believed. Counting reads an index from end to
-// end: with a million transfers that is the most expensive thing a page asks for.
+// countsFor is how long the counts by state are believed: everybody who has a page open asks.
 const countsFor = 2 * time.Second
 
 type overviewView struct {
@@ -31,6 +30,9 @@ func (v overviewView) Transfers(state string) int64 { return v.Counts.Transfers[
 
 // Events is like Transfers.
 func (v overviewView) Events(state string) int64 { return v.Counts.Events[event.EventState(state)] }
+
+// Large is the figure above which counts are not of this moment.
+func (overviewView) Large() int64 { return store.Countable }
 
 type portalView struct {
 	Portal
