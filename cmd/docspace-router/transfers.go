@@ -120,7 +120,7 @@ func newTransfersShow(env environment) *cobra.Command {
 
 func printStory(w io.Writer, s admin.TransferStory) {
 	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
-	line("transfer %d: %s of %s %s %q to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Destination, s.Rule, s.Portal)
+	line("transfer %d: %s of %s %s %q from %s to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Source, s.Destination, s.Rule, s.Portal)
 	state := string(s.State)
 	if why := waitsFor(s.Transfer); why != "" {
 		state += ": " + why

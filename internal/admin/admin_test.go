@@ -168,7 +168,7 @@ func (l *listener) fill() {
 			e := events[i-1]
 			return []store.NewTransfer{{
 				Portal: e.Portal, Rule: rule, Action: action, Conflict: event.Duplicate, Entry: e.Event.Entry,
-				Destination: "20", Trigger: e.Event.Trigger, HappenedAt: e.HappenedAt(),
+				Source: "10", Destination: "20", Trigger: e.Event.Trigger, HappenedAt: e.HappenedAt(),
 			}}
 		}
 		_, err = l.store.SaveDecisions(ctx, tx, []store.Decision{
@@ -295,7 +295,7 @@ func TestATransferInTheList(t *testing.T) {
 	l.fill()
 	want := map[string]any{"transfers": []any{map[string]any{
 		"id": 1.0, "event": 1.0, "portal": "acme", "rule": "copies", "action": "copy", "conflict": "duplicate",
-		"entry_kind": "file", "entry_id": "101", "title": "1.pdf", "destination": "20", "state": "done", "attempts": 1.0,
+		"entry_kind": "file", "entry_id": "101", "title": "1.pdf", "source": "10", "destination": "20", "state": "done", "attempts": 1.0,
 		"operation": 1.0, "result_id": "900", "result_title": "1 (1).pdf",
 		"created_at": "2026-03-02T09:00:00Z", "queued_at": "2026-03-02T09:00:00Z", "ended_at": "2026-03-02T09:00:00Z",
 	}}}

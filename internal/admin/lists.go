@@ -157,6 +157,7 @@ type Transfer struct {
 	EntryKind     event.Kind     `json:"entry_kind" enum:"file,folder"`
 	EntryID       string         `json:"entry_id"`
 	Title         string         `json:"title"`
+	Source        string         `json:"source" doc:"the id of the room or folder that the rule names as its source, or of the room that it found by tag or title"`
 	Destination   string         `json:"destination" doc:"the destination folder's id"`
 	State         event.State    `json:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled"`
 	Reason        string         `json:"reason,omitempty" doc:"why it is in this state, or what the last attempt met"`
@@ -177,8 +178,8 @@ type Transfer struct {
 func transferOf(t store.Transfer, pauses []store.Pause) Transfer {
 	row := Transfer{
 		ID: t.ID, EventID: t.EventID, Portal: t.Portal, Rule: t.Rule, Action: t.Action, Conflict: t.Conflict,
-		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Destination: string(t.Destination), State: t.State,
-		Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
+		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Source: string(t.Source),
+		Destination: string(t.Destination), State: t.State, Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
 		ResultTitle: t.ResultTitle, CreatedAt: t.CreatedAt, QueuedAt: t.QueuedAt, EndedAt: optional(t.EndedAt),
 	}
 	switch t.State {

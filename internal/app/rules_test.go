@@ -41,6 +41,11 @@ func TestRoomsAreChosenByTagAndTitle(t *testing.T) {
 	w.portal.Upload(neither, "5.pdf", 1, w.client)
 	w.wantTitles(byTag, "1.pdf", "3.pdf", "4.pdf")
 	w.wantTitles(byTitle, "2.pdf", "3.pdf")
+	for _, tr := range w.transfers("") {
+		if want := map[string]portalsim.ID{"1.pdf": tagged, "2.pdf": titled, "3.pdf": both, "4.pdf": both}[tr.Title]; tr.Source != string(want) {
+			t.Errorf("%s comes from %q, want %s", tr.Title, tr.Source, want)
+		}
+	}
 }
 
 func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {

@@ -69,9 +69,9 @@ func (w *world) fill(n int) {
 			INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, created_on,
 				happened_at, received_at, state, routed_at, body)
 			SELECT 'gone', '1', i, 'file.uploaded', 'file', i, 'File ' || i || '.pdf', $2, $2, $2, 'routed', $2, x'7b7d' FROM n`,
-		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, destination, base,
+		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, source, destination, base,
 				lane, happening, happened_at, state, result_id, created_at, queued_at, ended_at)
-			SELECT id, portal, 'rule-' || id % 40, 'copy', 'duplicate', entry_kind, entry_id, entry_title, id % 40, id % 40,
+			SELECT id, portal, 'rule-' || id % 40, 'copy', 'duplicate', entry_kind, entry_id, entry_title, 1000 + id % 40, id % 40, id % 40,
 				'gone|copy|file|duplicate|' || id % 40, 'file.arrived', $2, CASE WHEN id % 300 = 0 THEN 'queued' WHEN id % 200 = 1 THEN 'failed' ELSE 'done' END,
 				id, $2, $2, $2 FROM events WHERE id <= $1`,
 	} {

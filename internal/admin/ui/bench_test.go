@@ -72,9 +72,9 @@ func benchUI(b *testing.B, n int) *UI {
 		`INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, search, created_on, happened_at, received_at,
 			state, routed_at, body) ` + series + `SELECT 'default', '12', i, 'file.uploaded', 'file', i, 'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', ` +
 			at + `, ` + at + `, ` + at + `, 'routed', ` + at + `, '{"event":{"id":' || i || '}}' FROM s`,
-		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, destination, base, lane, happening,
+		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, source, destination, base, lane, happening,
 			happened_at, state, attempts, created_at, queued_at, ended_at) ` + series + `SELECT i, 'default', 'rule-' || i % 40, 'copy', 'duplicate', 'file', i,
-			'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', i % 50, i % 50, 'lane ' || i % 50, 'file.arrived', ` + at + `,
+			'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', 1001 + i % 40, i % 50, i % 50, 'lane ' || i % 50, 'file.arrived', ` + at + `,
 			CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'done' END, 1, ` + at + `, ` + at + `, ` + at + ` FROM s`,
 	} {
 		if _, err := s.DB().ExecContext(b.Context(), text, n); err != nil {

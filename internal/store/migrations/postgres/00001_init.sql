@@ -46,6 +46,7 @@ CREATE TABLE transfers (
     entry_id        TEXT    NOT NULL,
     entry_title     TEXT    NOT NULL,
     search          TEXT    NOT NULL DEFAULT '', -- the title as it is searched: in lower case
+    source          TEXT    NOT NULL, -- the room or folder that the rule names, or the room that it found
     destination     TEXT    NOT NULL, -- the folder it goes to, and
     base            TEXT    NOT NULL, -- the one the rule names, which may lie above
     -- Of a transfer that the gateway's own work caused: the rules it was handed on by.
