@@ -227,13 +227,14 @@ func (s *Store) ActOnMany(ctx context.Context, action Action, f Filter, author s
 
 // CountTransfers counts what a filter lets through.
 func (s *Store) CountTransfers(ctx context.Context, f Filter) (int, error) {
-	states := f.States
-	if len(states) == 0 {
-		states = []string{""}
-	}
+	rooms := f.Rooms
+	f.Rooms = nil
 	total := 0
-	for _, state := range states {
+	for _, state := range lists(f) {
 		w := transferList.where(f, state)
+		if len(rooms) > 0 {
+			w.inRooms(rooms)
+		}
 		if f.Search != "" {
 			w.add(s.find()+"(search, ?) > 0", searchKey(f.Search))
 		}

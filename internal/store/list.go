@@ -41,6 +41,13 @@ func (w *where) add(condition string, value any) {
 	w.conditions = append(w.conditions, strings.ReplaceAll(condition, "?", w.value(value)))
 }
 
+// oneOf is the condition that a column has one of the values.
+func (w *where) oneOf(column string, values []string) {
+	from := len(w.args) + 1
+	w.args = append(w.args, anys(values)...)
+	w.conditions = append(w.conditions, column+" IN "+placeholders(from, len(values)))
+}
+
 // value is the placeholder of one more value.
 func (w *where) value(value any) string {
 	w.args = append(w.args, value)
@@ -78,6 +85,7 @@ func (s *Store) Transfers(ctx context.Context, f Filter) (transfers []Transfer, 
 
 // Events lists events, newest first, as Transfers lists transfers.
 func (s *Store) Events(ctx context.Context, f Filter) (events []StoredEvent, next int64, err error) {
+	f.Rooms = nil
 	if events, next, err = eventList.read(ctx, s, f); err != nil {
 		return nil, 0, fmt.Errorf("list events: %w", err)
 	}
@@ -113,11 +121,7 @@ func (l list[T]) pages(ctx context.Context, s *Store, f Filter) (items []T, next
 
 // page reads one page, which is short when a window ends.
 func (l list[T]) page(ctx context.Context, s *Store, f Filter) (items []T, next int64, err error) {
-	states := f.States
-	if len(states) == 0 {
-		states = []string{""}
-	}
-	for _, state := range states {
+	for _, state := range lists(f) {
 		part, floor, err := l.ofState(ctx, s, f, state)
 		if err != nil {
 			return nil, 0, err
@@ -160,14 +164,72 @@ func (l list[T]) ofState(ctx context.Context, s *Store, f Filter, state string) 
 }
 
 // windowed reports whether a list of events by rule is meant: it is read along the rule's
-// transfers, of which those within the window are looked at.
-func (l list[T]) windowed(f Filter) bool { return l.table == "events" && f.Rule != "" }
+// transfers, of which those within the window are looked at. So is one of transfers by room, along
+// the indexes of the places that a room can have in a transfer.
+func (l list[T]) windowed(f Filter) bool {
+	return l.table == "events" && f.Rule != "" || len(f.Rooms) > 0
+}
+
+// roomPlaces are conditions, one for each place that a room can have in a transfer; each has an index.
+var roomPlaces = []string{"source = ?", "base = ?", "destination = ? AND destination <> base"}
+
+// roomWindow is how many transfers of a room, and of each place, are looked at in one window: fewer
+// of each the more rooms there are.
+func roomWindow(f Filter) int { return max(window/len(f.Rooms)/len(roomPlaces), 100) }
+
+// roomRows selects the ids of the newest transfers of rooms. What is further back than the window of
+// one of them is not looked at, so no more than a window of the newest counts.
+func (l list[T]) roomRows(f Filter, w *where) string {
+	bounds := where{args: w.args}
+	l.bound(f, &bounds)
+	w.args = bounds.args
+	limit := w.value(roomWindow(f))
+	var parts []string
+	for _, id := range roomIDs(f.Rooms) {
+		room := w.value(id)
+		for _, place := range roomPlaces {
+			of := where{conditions: append([]string{strings.ReplaceAll(place, "?", room)}, bounds.conditions...)}
+			parts = append(parts, `SELECT id FROM (SELECT id FROM transfers`+of.String()+` ORDER BY id DESC LIMIT `+limit+`) AS part`)
+		}
+	}
+	return `SELECT id FROM (` + strings.Join(parts, ` UNION ALL `) + `) AS rooms ORDER BY id DESC`
+}
+
+func roomIDs(rooms []Room) []string {
+	var ids []string
+	for _, r := range rooms {
+		ids = append(ids, string(r.ID))
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// inRooms is the condition that a transfer comes from one of the rooms or goes to it.
+func (w *where) inRooms(rooms []Room) {
+	var either []string
+	for _, r := range rooms {
+		of := w.value(string(r.ID)) + " IN (source, base, destination)"
+		if r.Portal != "" {
+			of = "portal = " + w.value(r.Portal) + " AND " + of
+		}
+		either = append(either, of)
+	}
+	w.conditions = append(w.conditions, "("+strings.Join(either, " OR ")+")")
+}
+
+// lists are the states that are read as lists of their own, and merged. By room they are one list.
+func lists(f Filter) []string {
+	if len(f.States) == 0 || len(f.Rooms) > 0 {
+		return []string{""}
+	}
+	return f.States
+}
 
 // search looks for a title among the newest rows. Without another filter an index has all that is
 // looked at.
 func (l list[T]) search(ctx context.Context, s *Store, f Filter, w where) ([]T, error) {
 	from := l.table
-	if s.kind == SQLite && len(f.States) == 0 && f.Portal == "" && f.Rule == "" && f.Destination == "" && f.Since.IsZero() && f.Until.IsZero() {
+	if s.kind == SQLite && len(f.States) == 0 && f.Portal == "" && f.Rule == "" && len(f.Rooms) == 0 && f.Since.IsZero() && f.Until.IsZero() {
 		from += " INDEXED BY " + l.table + "_search"
 	}
 	query := `SELECT id FROM (SELECT id, search FROM ` + from + w.String() + ` ORDER BY id DESC LIMIT ` + w.value(window) + `) AS newest`
@@ -198,12 +260,16 @@ func (s *Store) find() string {
 
 // windowEnd is the id of the last row that a search looked at, or 0 when it came to the end.
 func (l list[T]) windowEnd(ctx context.Context, s *Store, f Filter, state string) (int64, error) {
-	if l.windowed(f) {
-		w := ruleEvents(f)
+	var w where
+	switch {
+	case len(f.Rooms) > 0:
+		return lastOf(queryColumn[int64](ctx, s.read, l.roomRows(f, &w)+` LIMIT 1 OFFSET `+w.value(roomWindow(f)-1), w.args...))
+	case l.windowed(f):
+		w = ruleEvents(f)
 		return lastOf(queryColumn[int64](ctx, s.read, `SELECT event_id FROM transfers`+w.String()+
 			` ORDER BY event_id DESC LIMIT 1 OFFSET `+w.value(window-1), w.args...))
 	}
-	w := l.where(f, state)
+	w = l.where(f, state)
 	return lastOf(queryColumn[int64](ctx, s.read, `SELECT id FROM `+l.table+w.String()+` ORDER BY id DESC LIMIT 1 OFFSET `+w.value(window-1), w.args...))
 }
 
@@ -226,21 +292,36 @@ func ruleEvents(f Filter) where {
 
 func (l list[T]) where(f Filter, state string) where {
 	var w where
-	if l.windowed(f) {
+	switch {
+	case len(f.Rooms) > 0:
+		w.conditions = []string{`id IN (` + l.roomRows(f, &w) + ` LIMIT ` + w.value(roomWindow(f)) + `)`}
+		if slices.ContainsFunc(f.Rooms, func(r Room) bool { return r.Portal != "" }) {
+			w.inRooms(f.Rooms)
+		}
+	case l.windowed(f):
 		w = ruleEvents(f)
 		w.conditions = []string{`id IN (SELECT event_id FROM transfers` + w.String() + ` ORDER BY event_id DESC LIMIT ` + w.value(window) + `)`}
-	} else if f.Rule != "" {
+	}
+	if f.Rule != "" && l.table == "transfers" {
 		w.add("rule = ?", f.Rule)
 	}
-	if f.Destination != "" {
-		w.add("destination = ?", string(f.Destination))
-	}
-	if state != "" {
+	switch {
+	case state != "":
 		w.add("state = ?", state)
+	case len(f.States) > 0:
+		w.oneOf("state", f.States)
 	}
 	if f.Portal != "" {
 		w.add("portal = ?", f.Portal)
 	}
+	if len(f.Rooms) == 0 { // else its rows are bound already
+		l.bound(f, &w)
+	}
+	return w
+}
+
+// bound adds the conditions on ids and times.
+func (l list[T]) bound(f Filter, w *where) {
 	if !f.Since.IsZero() {
 		w.add("id >= (SELECT min(id) FROM (SELECT id FROM "+l.table+" WHERE "+l.at+" >= ? ORDER BY "+l.at+" LIMIT 1000) AS first)", millis(f.Since))
 		w.add("+"+l.at+" >= ?", millis(f.Since))
@@ -252,5 +333,4 @@ func (l list[T]) where(f Filter, state string) where {
 	if f.Before > 0 {
 		w.add("id < ?", f.Before)
 	}
-	return w
 }

@@ -93,7 +93,10 @@ func readFilter(r *http.Request) (f listFilter, err error) {
 }
 
 func (f listFilter) store() store.Filter {
-	out := store.Filter{Portal: f.Portal, Rule: f.Rule, Search: f.Q, Destination: event.ID(strings.TrimSpace(f.Room)), Before: f.Before, Limit: perPage}
+	out := store.Filter{Portal: f.Portal, Rule: f.Rule, Search: f.Q, Before: f.Before, Limit: perPage}
+	if id := event.ID(strings.TrimSpace(f.Room)); id != "" {
+		out.Rooms = []store.Room{{ID: id}}
+	}
 	if f.State != "" {
 		out.States = strings.Split(f.State, ",")
 	}
