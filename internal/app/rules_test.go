@@ -46,6 +46,18 @@ func TestRoomsAreChosenByTagAndTitle(t *testing.T) {
 			t.Errorf("%s comes from %q, want %s", tr.Title, tr.Source, want)
 		}
 	}
+	// A room that a rule found is found by its name as well, though no rule names it.
+	var list struct {
+		Transfers []transfer
+		Note      string
+	}
+	w.eventually("names are known", func() bool {
+		w.get("/api/v1/transfers?room=client+7", &list)
+		return list.Note == ""
+	})
+	if len(list.Transfers) != 1 || list.Transfers[0].Title != "2.pdf" {
+		t.Errorf("of the room Client 7 there are %+v", list.Transfers)
+	}
 }
 
 func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {

@@ -77,6 +77,8 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING COVERING INDEX transfers_source (source=?)"},
 		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING COVERING INDEX transfers_base (base=?)"},
 		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING INDEX transfers_below (destination=?)"},
+		{"FROM transfers t JOIN events e ON e.id = t.event_id WHERE t.portal", "SEARCH t USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"o.rule = t.rule AND o.base", "SEARCH o USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"WITH RECURSIVE sources", "SEARCH t USING COVERING INDEX transfers_source (source>?)"},
 		{"WITH RECURSIVE sources", "SEARCH t USING INDEX transfers_source (source=?)"},
 		{"WHERE destination = $5 AND destination <> base AND id >= (SELECT", "transfers_below (destination=? AND id>? AND id<?)"},

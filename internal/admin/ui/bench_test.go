@@ -15,9 +15,11 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/config"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
@@ -33,7 +35,7 @@ func BenchmarkPages(b *testing.B) {
 	u.Register(r)
 	for _, page := range []struct{ name, path string }{
 		{"overview", "/"}, {"transfers", "/transfers"}, {"failed", "/transfers?state=failed"}, {"rule", "/transfers?rule=rule-3"},
-		{"destination", "/transfers?room=7"}, {"search", "/transfers?q=no+such+file"}, {"further", "/transfers?before=400000"},
+		{"room", "/transfers?room=7"}, {"search", "/transfers?q=no+such+file"}, {"further", "/transfers?before=400000"},
 		{"transfer", "/transfers/500000"}, {"events", "/events"}, {"event", "/events/500000"}, {"rules", "/rules"}, {"rules-file", "/rules-file"},
 	} {
 		b.Run(page.name, func(b *testing.B) {
@@ -108,9 +110,12 @@ func benchUI(b *testing.B, n int) *UI {
 		Portals: func() []Portal {
 			return []Portal{{Name: "default", URL: "https://default.example.com", WritesPerDay: 10_000}}
 		},
-		Try:   func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
-		Link:  func(string, event.Kind, event.ID) string { return "" },
-		Title: func(context.Context, string, event.ID) (string, error) { return "", nil },
+		Try:  func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
+		Link: func(string, event.Kind, event.ID) string { return "" },
+		Names: names.New(names.Options{
+			Title: func(context.Context, string, event.ID) (string, error) { return "", nil },
+			Rules: func() *rules.Table { return c.Rules }, Sources: s.Sources,
+		}),
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -101,7 +101,7 @@ func outcomeText(t store.Transfer) string {
 
 // folderName is what a folder is called, or its id.
 func (u *UI) folderName(portal string, id event.ID) string {
-	if title := u.names.of(portal, id); title != "" {
+	if title := u.o.Names.Of(portal, id); title != "" {
 		return fmt.Sprintf("%q", title)
 	}
 	return "folder " + string(id)
