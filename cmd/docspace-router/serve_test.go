@@ -116,6 +116,31 @@ func TestServe(t *testing.T) {
 		t.Errorf("transfers: %+v", transfers)
 	}
 
+	// Transfers are found by what their rooms are called, as soon as the portal has told that.
+	list := func(args ...string) string {
+		out, err := exec.Command("docspace-router", append(append([]string{"transfers"}, args...), "--admin", g.admin)...).CombinedOutput()
+		if err != nil {
+			t.Errorf("transfers %v: %v", args, err)
+		}
+		return string(out)
+	}
+	eventually(t, "names of rooms are known", func() bool { return !strings.Contains(list("list", "--room", "x"), "still being looked up") })
+	for room, want := range map[string]string{
+		"CLIENT":       fmt.Sprintf("from or to Client (%s)\n", source),
+		"ours":         fmt.Sprintf("from or to Ours (%s)\n", dest),
+		string(source): "Invoice.pdf",
+	} {
+		if out := list("list", "--room", room); !strings.Contains(out, want) || !strings.Contains(out, "Invoice.pdf") {
+			t.Errorf("transfers list --room %s: %s\nwant %s", room, out, want)
+		}
+	}
+	if out := list("list", "--room", "Kitchen"); out != "No room or folder that the rules name is called \"Kitchen\" or has this id.\nno transfers\n" {
+		t.Errorf("transfers list --room Kitchen: %s", out)
+	}
+	if out := list("show", "1"); !strings.Contains(out, fmt.Sprintf("from %s to folder %s,", source, dest)) {
+		t.Errorf("transfers show 1: %s", out)
+	}
+
 	// SIGHUP reads the file at once; a bad one changes nothing.
 	writeRules(t, dir, source, dest, 2)
 	g.signal(t, syscall.SIGHUP)

@@ -100,6 +100,7 @@ func oneID(what string) cobra.PositionalArgs {
 type listFlags struct {
 	known                        []string // states
 	states, portal, rule, search string
+	room                         string // of transfers
 	since, until                 moment
 	limit                        int
 }
@@ -112,6 +113,10 @@ func (l *listFlags) add(cmd *cobra.Command, known ...string) {
 	cmd.Flags().StringVarP(&l.search, "search", "q", "", "only entries with this `text` in their title, in whatever case")
 	cmd.Flags().Var(&l.since, "since", "only what is younger than this `time`, as in 24h or 2026-03-01T00:00:00Z")
 	cmd.Flags().Var(&l.until, "until", "only what is older than this `time`")
+}
+
+func (l *listFlags) addRoom(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.room, "room", "", "only what came from or went to the room or folder of this `id or name`, or of one with this in its name")
 }
 
 func (l *listFlags) addLimit(cmd *cobra.Command) {
@@ -141,7 +146,7 @@ func (l *listFlags) chosen() ([]string, error) {
 func (l *listFlags) query() url.Values {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"state": l.states, "portal": l.portal, "rule": l.rule, "q": l.search, "since": l.since.String(), "until": l.until.String(),
+		"state": l.states, "portal": l.portal, "rule": l.rule, "q": l.search, "room": l.room, "since": l.since.String(), "until": l.until.String(),
 	} {
 		if value != "" {
 			q.Set(name, value)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/event"
 )
 
@@ -30,30 +32,57 @@ func newTransfersList(env environment) *cobra.Command {
 		Use:   "list",
 		Short: "Lists transfers, the newest first",
 		Example: `  docspace-router transfers list --state failed
-  docspace-router transfers list -q contract.pdf --since 24h`,
+  docspace-router transfers list -q contract.pdf --since 24h
+  docspace-router transfers list --room "Client A"`,
 		Args: cobra.NoArgs,
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
 	list.add(cmd, transferStates...)
+	list.addRoom(cmd)
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
+		var rooms []names.Place
+		var note string
+		first := true
 		all, more, err := collect(cmd.Context(), gateway, "/api/v1/transfers", &list, func() (any, func() ([]admin.Transfer, string)) {
 			var page struct {
 				Transfers  []admin.Transfer `json:"transfers"`
 				NextCursor string           `json:"next_cursor"`
+				Rooms      []names.Place    `json:"rooms"`
+				Note       string           `json:"note"`
 			}
-			return &page, func() ([]admin.Transfer, string) { return page.Transfers, page.NextCursor }
+			return &page, func() ([]admin.Transfer, string) {
+				if first {
+					first, rooms, note = false, page.Rooms, page.Note
+				}
+				return page.Transfers, page.NextCursor
+			}
 		})
 		if err != nil {
 			return err
 		}
+		tellRooms(env, rooms, note)
 		if output.value == "json" {
 			return writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
 		}
 		return printTransfers(env, all, more)
 	})
+}
+
+// tellRooms says which rooms and folders a name was taken for.
+func tellRooms(env environment, rooms []names.Place, note string) {
+	if len(rooms) > 0 {
+		var list []string
+		for _, r := range rooms {
+			list = append(list, fmt.Sprintf("%s (%s)", r.Name, r.ID))
+		}
+		fmt.Fprintln(env.stderr, printable("from or to "+strings.Join(list, ", ")))
+	}
+	if note != "" {
+		fmt.Fprintln(env.stderr, printable(note))
+	}
 }
 
 // orEmpty makes a list of no list.
@@ -120,7 +149,7 @@ func newTransfersShow(env environment) *cobra.Command {
 
 func printStory(w io.Writer, s admin.TransferStory) {
 	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
-	line("transfer %d: %s of %s %s %q to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Destination, s.Rule, s.Portal)
+	line("transfer %d: %s of %s %s %q from %s to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Source, s.Destination, s.Rule, s.Portal)
 	state := string(s.State)
 	if why := waitsFor(s.Transfer); why != "" {
 		state += ": " + why
@@ -205,6 +234,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 	gateway.add(cmd)
 	withVariables(cmd)
 	list.add(cmd, transferStates...)
+	list.addRoom(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
@@ -219,7 +249,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 		case len(ids) == 0 && !filtered && !*all:
 			return misused("say which transfers: their ids, a filter such as --rule, or all of them with --all-%s", map[string]string{"retry": "failed", "cancel": "waiting"}[action])
 		}
-		scope := admin.ManyScope{IDs: ids, All: *all, Portal: list.portal, Rule: list.rule, Search: list.search}
+		scope := admin.ManyScope{IDs: ids, All: *all, Portal: list.portal, Rule: list.rule, Room: list.room, Search: list.search}
 		states, err := list.chosen()
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -114,6 +115,7 @@ type ManyScope struct {
 	States []event.State `json:"state,omitempty" enum:"blocked,queued,failed,cancelled" doc:"only transfers in these states; without, a retry takes those that failed and a cancellation those that wait"`
 	Portal string        `json:"portal,omitempty" doc:"only this portal"`
 	Rule   string        `json:"rule,omitempty" doc:"only what this rule caused"`
+	Room   string        `json:"room,omitempty" maxLength:"255" doc:"only what came from or went to a room or folder, by its id or a part of its name"`
 	Search string        `json:"q,omitempty" maxLength:"255" doc:"only entries with this in their title"`
 	Since  *time.Time    `json:"since,omitempty" doc:"only what was created at this time or later"`
 	Until  *time.Time    `json:"until,omitempty" doc:"only what was created before this time"`
@@ -157,7 +159,7 @@ func (s ManyScope) filter() store.Filter {
 }
 
 func (s ManyScope) narrow() bool {
-	return len(s.States) > 0 || s.Portal != "" || s.Rule != "" || s.Search != "" || s.Since != nil || s.Until != nil
+	return len(s.States) > 0 || s.Portal != "" || s.Rule != "" || strings.TrimSpace(s.Room) != "" || s.Search != "" || s.Since != nil || s.Until != nil
 }
 
 func (a api) actOnMany(action store.Action) func(context.Context, *manyInput) (*manyOutput, error) {
@@ -185,6 +187,14 @@ func (a api) actOnMany(action store.Action) func(context.Context, *manyInput) (*
 			return &out, nil
 		}
 		f := scope.filter()
+		found, err := a.Rooms(ctx, scope.Portal, scope.Room)
+		switch {
+		case err != nil:
+			return nil, err
+		case found.Waiting > 0:
+			return nil, huma.Error409Conflict("nothing was done: " + found.Note(0))
+		}
+		f.Rooms = found.Filter()
 		if len(steer.Scope(action, f).States) == 0 {
 			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("state: in none of these states a %s is possible", action))
 		}

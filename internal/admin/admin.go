@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
@@ -42,13 +43,15 @@ type Options struct {
 	Portals func(ctx context.Context) ([]PortalStatus, error)
 	// PortalURL is the address of a portal in use, without credentials; empty when there is none.
 	PortalURL func(name string) string
-	CatchUp   CatchUpOptions // optional
-	Backfill  Backfills      // nil: backfills cannot be asked for
-	Gatherer  prometheus.Gatherer
-	UI        *ui.UI // the pages; nil: none
-	Logger    *slog.Logger
-	Token     string // a bearer token every request must carry; empty: none
-	Version   string
+	// Rooms finds the rooms and folders of a portal, or of all for "", that a text means.
+	Rooms    func(ctx context.Context, portal, text string) (names.Found, error)
+	CatchUp  CatchUpOptions // optional
+	Backfill Backfills      // nil: backfills cannot be asked for
+	Gatherer prometheus.Gatherer
+	UI       *ui.UI // the pages; nil: none
+	Logger   *slog.Logger
+	Token    string // a bearer token every request must carry; empty: none
+	Version  string
 }
 
 // RulesStatus describes the rules in use and the last attempt to load the file.
@@ -66,8 +69,8 @@ type api struct{ Options }
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
 	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil ||
-		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil || o.Logger == nil {
-		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals, PortalURL and Logger are required")
+		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil || o.Rooms == nil || o.Logger == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals, PortalURL, Rooms and Logger are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
@@ -37,6 +40,29 @@ type listener struct {
 	client  *http.Client
 	store   *store.Store
 	options Options
+	names   *names.Book
+}
+
+// lookUp has all names of rooms looked up.
+func (l *listener) lookUp() {
+	l.t.Helper()
+	ctx, stop := context.WithCancel(l.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.names.Run(ctx) }()
+	for {
+		f, err := l.names.Find(ctx, "", "x")
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if f.Waiting == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	stop()
+	if err := <-ended; err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 func serve(t *testing.T, change ...func(*Options)) *listener {
@@ -71,6 +97,20 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 		Logger:    slog.New(slog.DiscardHandler),
 		Version:   "v1.2.3",
 	}
+	inUse, errs := rules.Compile([]rules.Spec{{
+		Name: "copies", Portals: []string{"acme"}, Triggers: []string{"file.uploaded"}, Action: event.Copy, Conflict: event.Duplicate,
+		Routes: []rules.Route{{Source: "10", SourceKind: rules.RoomSource, Destination: "20"}},
+	}})
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	book := names.New(names.Options{
+		Title: func(_ context.Context, _ string, id event.ID) (string, error) {
+			return map[event.ID]string{"10": "Client A", "20": "Legal"}[id], nil
+		},
+		Rules: func() *rules.Table { return inUse }, Sources: s.Sources,
+	})
+	o.Rooms = book.Find
 	o.Actions, err = steer.New(steer.Options{
 		Store:   s,
 		Wake:    func(context.Context, []string) error { return nil },
@@ -90,7 +130,7 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 	}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
-	return &listener{t: t, url: server.URL, client: server.Client(), store: s, options: o}
+	return &listener{t: t, url: server.URL, client: server.Client(), store: s, options: o, names: book}
 }
 
 type page struct {
@@ -169,7 +209,7 @@ func (l *listener) fill() {
 			e := events[i-1]
 			return []store.NewTransfer{{
 				Portal: e.Portal, Rule: rule, Action: action, Conflict: event.Duplicate, Entry: e.Event.Entry,
-				Destination: "20", Trigger: e.Event.Trigger, HappenedAt: e.HappenedAt(),
+				Source: "10", Destination: "20", Trigger: e.Event.Trigger, HappenedAt: e.HappenedAt(),
 			}}
 		}
 		_, err = l.store.SaveDecisions(ctx, tx, []store.Decision{
@@ -209,6 +249,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 		"RuleList":  func(o *Options) { o.RuleList = nil },
 		"Portals":   func(o *Options) { o.Portals = nil },
 		"PortalURL": func(o *Options) { o.PortalURL = nil },
+		"Rooms":     func(o *Options) { o.Rooms = nil },
 	} {
 		o := full
 		change(&o)
@@ -297,12 +338,66 @@ func TestATransferInTheList(t *testing.T) {
 	l.fill()
 	want := map[string]any{"transfers": []any{map[string]any{
 		"id": 1.0, "event": 1.0, "portal": "acme", "rule": "copies", "action": "copy", "conflict": "duplicate",
-		"entry_kind": "file", "entry_id": "101", "title": "1.pdf", "destination": "20", "state": "done", "attempts": 1.0,
+		"entry_kind": "file", "entry_id": "101", "title": "1.pdf", "source": "10", "destination": "20", "state": "done", "attempts": 1.0,
 		"operation": 1.0, "result_id": "900", "result_title": "1 (1).pdf",
 		"created_at": "2026-03-02T09:00:00Z", "queued_at": "2026-03-02T09:00:00Z", "ended_at": "2026-03-02T09:00:00Z",
 	}}}
 	if diff := cmp.Diff(want, l.get("/api/v1/transfers?state=done")); diff != "" {
 		t.Errorf("list (-want +got):\n%s", diff)
+	}
+}
+
+func TestTransfersAreListedByRoom(t *testing.T) {
+	t.Parallel()
+	l := serve(t)
+	l.fill()
+	list := func(query string) (ids, note string, rooms any) {
+		t.Helper()
+		got := l.get("/api/v1/transfers?" + query)
+		for _, tr := range got["transfers"].([]any) {
+			ids += fmt.Sprint(tr.(map[string]any)["id"])
+		}
+		note, _ = got["note"].(string)
+		return ids, note, got["rooms"]
+	}
+	if ids, note, _ := list("room=client"); ids != "" || note != "The names of 2 rooms and folders are still being looked up: there may be more in a moment." {
+		t.Errorf("before names are known %q are listed, with the note %q", ids, note)
+	}
+	retry := func(body string) page {
+		return l.send(http.MethodPost, "/api/v1/transfers/cancel", body, "Content-Type", "application/json")
+	}
+	if p := retry(`{"room": "client"}`); p.Code != http.StatusConflict || !strings.Contains(p.Text, "still being looked up") {
+		t.Errorf("before names are known a cancellation says %+v", p)
+	}
+	l.lookUp()
+	clientA := []any{map[string]any{"portal": "acme", "id": "10", "name": "Client A"}}
+	for query, want := range map[string]struct {
+		ids, note string
+		rooms     any
+	}{
+		"room=client":                     {"321", "", clientA},
+		"room=+CLIENT+a+&state=queued":    {"32", "", clientA},
+		"room=legal&rule=moves":           {"3", "", []any{map[string]any{"portal": "acme", "id": "20", "name": "Legal"}}},
+		"room=10":                         {"321", "", nil},
+		"room=10&portal=beta":             {"", `No room or folder that the rules name is called "10" or has this id.`, nil},
+		"room=client&portal=acme&limit=2": {"32", "", clientA},
+		"room=kitchen":                    {"", `No room or folder that the rules name is called "kitchen" or has this id.`, nil},
+		"room=":                           {"321", "", nil},
+	} {
+		ids, note, rooms := list(query)
+		if ids != want.ids || note != want.note || !cmp.Equal(rooms, want.rooms) {
+			t.Errorf("%s lists %q of %v, with the note %q, want %+v", query, ids, rooms, note, want)
+		}
+	}
+	for body, want := range map[string]string{
+		`{"room": "kitchen", "dry_run": true}`:                   `"matched":0`,
+		`{"room": "Client A", "dry_run": true}`:                  `"matched":2`,
+		`{"room": "Client A", "rule": "moves", "dry_run": true}`: `"matched":1`,
+		`{"room": " "}`: "say which transfers",
+	} {
+		if p := retry(body); !strings.Contains(p.Text, want) {
+			t.Errorf("cancel %s: %+v, want %s", body, p, want)
+		}
 	}
 }
 
@@ -393,7 +488,7 @@ func TestBadParametersAreNamed(t *testing.T) {
 		Location string `json:"location"`
 		Message  string `json:"message"`
 	}
-	const known = "want one of cursor, limit, portal, q, rule, since, state, until"
+	const known = "want one of cursor, limit, portal, q, room, rule, since, state, until"
 	for query, want := range map[string][]detail{
 		"transfers?State=done&portl=acme": {
 			{"query.State", `unknown parameter "State": ` + known}, {"query.portl", `unknown parameter "portl": ` + known},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/event"
 	"docspace-router/internal/store"
 )
@@ -157,6 +158,7 @@ type Transfer struct {
 	EntryKind     event.Kind     `json:"entry_kind" enum:"file,folder"`
 	EntryID       string         `json:"entry_id"`
 	Title         string         `json:"title"`
+	Source        string         `json:"source" doc:"the id of the room or folder that the rule names as its source, or of the room that it found by tag or title"`
 	Destination   string         `json:"destination" doc:"the destination folder's id"`
 	State         event.State    `json:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled"`
 	Reason        string         `json:"reason,omitempty" doc:"why it is in this state, or what the last attempt met"`
@@ -177,8 +179,8 @@ type Transfer struct {
 func transferOf(t store.Transfer, pauses []store.Pause) Transfer {
 	row := Transfer{
 		ID: t.ID, EventID: t.EventID, Portal: t.Portal, Rule: t.Rule, Action: t.Action, Conflict: t.Conflict,
-		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Destination: string(t.Destination), State: t.State,
-		Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
+		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Source: string(t.Source),
+		Destination: string(t.Destination), State: t.State, Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
 		ResultTitle: t.ResultTitle, CreatedAt: t.CreatedAt, QueuedAt: t.QueuedAt, EndedAt: optional(t.EndedAt),
 	}
 	switch t.State {
@@ -201,12 +203,16 @@ func transferOf(t store.Transfer, pauses []store.Pause) Transfer {
 type transfersInput struct {
 	Page
 	States []event.State `query:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled" doc:"only transfers in these states, separated by commas"`
+	Room   string        `query:"room" maxLength:"255" doc:"only what came from or went to the room or folder of this id, or to one with this in its name, in whatever case"`
 }
 
 type transfersOutput struct {
 	Body struct {
 		Transfers  []Transfer `json:"transfers" doc:"newest first"`
 		NextCursor string     `json:"next_cursor,omitempty" doc:"where the next page begins; absent on the last"`
+
+		Rooms []names.Place `json:"rooms,omitempty" doc:"the rooms and folders that room is a part of the name of"`
+		Note  string        `json:"note,omitempty" doc:"what is to be known of room: that nothing is called so, or that names are still being looked up"`
 	}
 }
 
@@ -215,6 +221,11 @@ func (a api) transfers(ctx context.Context, in *transfersInput) (*transfersOutpu
 	if err != nil {
 		return nil, err
 	}
+	found, err := a.Rooms(ctx, in.Portal, in.Room)
+	if err != nil {
+		return nil, err
+	}
+	f.Rooms = found.Filter()
 	list, next, err := a.Store.Transfers(ctx, f)
 	if err != nil {
 		return nil, err
@@ -225,6 +236,7 @@ func (a api) transfers(ctx context.Context, in *transfersInput) (*transfersOutpu
 	}
 	var out transfersOutput
 	out.Body.NextCursor = cursorOf(next)
+	out.Body.Rooms, out.Body.Note = found.Rooms, found.Note(len(list))
 	out.Body.Transfers = make([]Transfer, 0, len(list))
 	for _, t := range list {
 		out.Body.Transfers = append(out.Body.Transfers, transferOf(t, pauses))

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/admin"
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/admin/ui"
 	"docspace-router/internal/backfill"
 	"docspace-router/internal/catchup"
@@ -27,6 +28,7 @@ import (
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/store"
 	"docspace-router/internal/tracing"
 	"docspace-router/internal/webhook"
@@ -47,6 +49,7 @@ type App struct {
 	catchUp    *catchup.Catcher
 	watch      *webhook.Watch
 	backfills  *backfill.Service
+	names      *names.Book
 	ui         *ui.UI
 	public     *http.Server
 	admin      *http.Server
@@ -179,6 +182,10 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	a.names = names.New(names.Options{
+		Title: a.folderTitle, Sources: a.store.Sources,
+		Rules: func() *rules.Table { return a.current.Load().config.Rules },
+	})
 	if a.ui, err = a.newUI(actions); err != nil {
 		return err
 	}
@@ -192,6 +199,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		RuleList:  a.ruleList,
 		Portals:   a.portalStatus,
 		PortalURL: a.portalURL,
+		Rooms:     a.names.Find,
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Backfill:  a.backfills,
 		UI:        a.ui,
@@ -303,7 +311,8 @@ func (a *App) Run(ctx context.Context) error {
 	start("ingest", func() error { return a.ingest.Run(commits) })
 	start("rules", func() error { return a.live.Run(upkeep) })
 	start("routing", func() error { return a.routing.Run(upkeep) })
-	start("names", func() error { return a.ui.Run(upkeep) })
+	start("names", func() error { return a.names.Run(upkeep) })
+	start("pages", func() error { return a.ui.Run(upkeep) })
 	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
 	if a.store.Kind() == store.PostgreSQL {
 		start("replicas", func() error { return a.jobs.keepAlive(alive) })

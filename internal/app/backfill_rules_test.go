@@ -93,6 +93,11 @@ func TestBackfillLeavesOutWhatTheRuleDoesNotWant(t *testing.T) {
 			t.Errorf("the tally is %+v, want %v left out", tally, skipped)
 		}
 	}
+	for _, tr := range w.transfers("") {
+		if tr.Source != string(w.room) {
+			t.Errorf("%s comes from %q, want the room %s", tr.Title, tr.Source, w.room)
+		}
+	}
 	if n := w.transfersOf("stops"); len(n) != 0 {
 		t.Errorf("the backfill of one rule led to transfers of another: %v", n)
 	}

@@ -287,6 +287,7 @@ func (w *world) status() status {
 type transfer struct {
 	EntryID  string `json:"entry_id"`
 	Title    string `json:"title"`
+	Source   string `json:"source"`
 	Rule     string `json:"rule"`
 	Action   string `json:"action"`
 	State    string `json:"state"`
@@ -306,6 +307,11 @@ func (w *world) transfers(state string) []transfer {
 		path += "&state=" + url.QueryEscape(state)
 	}
 	w.get(path, &list)
+	for _, t := range list.Transfers {
+		if t.Source == "" {
+			w.t.Errorf("the transfer of %q does not say where it comes from: %+v", t.Title, t)
+		}
+	}
 	return list.Transfers
 }
 

@@ -41,6 +41,23 @@ func TestRoomsAreChosenByTagAndTitle(t *testing.T) {
 	w.portal.Upload(neither, "5.pdf", 1, w.client)
 	w.wantTitles(byTag, "1.pdf", "3.pdf", "4.pdf")
 	w.wantTitles(byTitle, "2.pdf", "3.pdf")
+	for _, tr := range w.transfers("") {
+		if want := map[string]portalsim.ID{"1.pdf": tagged, "2.pdf": titled, "3.pdf": both, "4.pdf": both}[tr.Title]; tr.Source != string(want) {
+			t.Errorf("%s comes from %q, want %s", tr.Title, tr.Source, want)
+		}
+	}
+	// A room that a rule found is found by its name as well, though no rule names it.
+	var list struct {
+		Transfers []transfer
+		Note      string
+	}
+	w.eventually("names are known", func() bool {
+		w.get("/api/v1/transfers?room=client+7", &list)
+		return list.Note == ""
+	})
+	if len(list.Transfers) != 1 || list.Transfers[0].Title != "2.pdf" {
+		t.Errorf("of the room Client 7 there are %+v", list.Transfers)
+	}
 }
 
 func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {

@@ -69,9 +69,9 @@ func (w *world) fill(n int, newest time.Time) {
 			INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, created_on,
 				happened_at, received_at, state, routed_at, body)
 			SELECT 'gone', '1', i, 'file.uploaded', 'file', i, 'File ' || i || '.pdf', $2 + i * 1000, $2 + i * 1000, $2 + i * 1000, 'routed', $2 + i * 1000, zeroblob(900) FROM n`,
-		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, destination, base,
+		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, source, destination, base,
 				lane, happening, happened_at, state, result_id, created_at, queued_at, ended_at)
-			SELECT id, portal, 'rule-' || id % 40, 'copy', 'duplicate', entry_kind, entry_id, entry_title, id % 40, id % 40,
+			SELECT id, portal, 'rule-' || id % 40, 'copy', 'duplicate', entry_kind, entry_id, entry_title, 1000 + id % 40, id % 40, id % 40,
 				'gone|copy|file|duplicate|' || id % 40, 'file.arrived', received_at, CASE WHEN id % 300 = 0 THEN 'queued' WHEN id % 200 = 1 THEN 'failed' ELSE 'done' END,
 				id, received_at, received_at, received_at FROM events WHERE id <= $1 AND received_at > $2`,
 	} {

@@ -30,7 +30,7 @@ func (a *App) newUI(actions *steer.Actions) (*ui.UI, error) {
 			return admin.EntryLink(a.portalURL(portal), kind, id)
 		},
 		Backfills: a.backfills,
-		Title:     a.folderTitle,
+		Names:     a.names,
 		Token:     a.o.AdminToken,
 		Version:   a.o.Version,
 		Stopping:  a.stopping,

@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,6 +27,29 @@ func TestAFailedTransferIsFoundAndMended(t *testing.T) {
 		ready(), holds(`(window.samePage = true)`),
 		press("#retry"), seen("#state", "done"), seen(".story", "Retried"), holds(`window.samePage === true`))
 	do(ctx, t, "follow the link into DocSpace", holds(`document.querySelector('.facts a[href*="doceditor"]') !== null`))
+}
+
+// TestTransfersAreFoundByRoom has a client on the phone who knows what the room is called.
+func TestTransfersAreFoundByRoom(t *testing.T) {
+	ctx := browser(t)
+	o := open(t)
+	o.portal.Upload(o.bramley, "Ledger.xlsx", 1000, o.client)
+	o.portal.Upload(o.halden, "Dry dock.jpg", 1000, o.client)
+	o.eventually("/transfers?state=done", "Ledger.xlsx")
+	o.eventually("/transfers?state=done", "Dry dock.jpg")
+	search := func(room string) step {
+		return chromedp.Steps(set("input[name=room]", room), press(".filters button"))
+	}
+	rows := func(n int) step { return holds(fmt.Sprintf(`document.querySelectorAll('tbody tr').length === %d`, n)) }
+	do(ctx, t, "be offered the names of rooms", chromedp.Navigate(o.url+"/transfers"),
+		holds(`[...document.querySelectorAll('#room-names option')].some((o) => o.value === 'Bramley & Sons, shared')`))
+	do(ctx, t, "find what came from a client", search("bramley & sons, SHARED"), seen("#rooms", "Bramley & Sons, shared"), rows(1), seen("tbody", "Ledger.xlsx"))
+	do(ctx, t, "find what went to a room", search("photo"), seen("#rooms", "Photo archive"), rows(1), seen("tbody", "Dry dock.jpg"))
+	do(ctx, t, "find both sides by an id", search(string(o.haldenInside)), seen("main", "No transfer is like that"),
+		search(string(o.halden)), rows(1), seen("tbody", "Dry dock.jpg"))
+	do(ctx, t, "be told that there is no such room", search("Kitchen"), seen("#note", `is called "Kitchen"`), rows(0))
+	do(ctx, t, "read on a transfer where it came from", search("photo"), rows(1), press("tbody a"),
+		seen(".facts", "Halden Shipyard, shared"), seen(".story", `from "Halden Shipyard, shared" to "Photo archive"`))
 }
 
 func TestAPageFollowsWhatHappens(t *testing.T) {

@@ -74,7 +74,7 @@ func (r *Router) decide(ctx context.Context, snap Snapshot, pending store.Pendin
 	for _, m := range result.Matches {
 		t := store.NewTransfer{
 			Portal: pending.Portal, Rule: m.Rule, Action: m.Action, Conflict: m.Conflict, Entry: facts.Event.Entry,
-			Destination: m.Destination, Base: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID, HappenedAt: happened, HappenedHere: here,
+			Source: m.Source, Destination: m.Destination, Base: m.Destination, Trigger: ev.Trigger, WebhookID: ev.WebhookID, HappenedAt: happened, HappenedHere: here,
 		}
 		if facts.Own {
 			if t.Trail, err = trail.with(m); err != nil {

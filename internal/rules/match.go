@@ -274,8 +274,16 @@ func (run *firing) path(r *rule) ([]string, verdict, error) {
 	return run.ev.path(r.path)
 }
 
+// source is where the route found the entry. A route by tag or title fits a room that is known only.
+func (run *firing) source(route *Route) event.ID {
+	if route.byRoom() {
+		return run.ev.facts.Room.ID
+	}
+	return route.Source
+}
+
 // fire records what a matching rule asks for through the routes that fit. Two routes to one
-// destination are one transfer, and an entry is moved once.
+// destination are one transfer, from the source that is named first, and an entry is moved once.
 func (run *firing) fire(r *rule, group []ref, path []string) {
 	if run.matchedBy == "" {
 		run.matchedBy = r.spec.Name
@@ -295,7 +303,7 @@ func (run *firing) fire(r *rule, group []ref, path []string) {
 		}
 		m := Match{
 			Rule: r.spec.Name, Action: r.spec.Action, Conflict: r.spec.Conflict,
-			Source: route.Source, Destination: route.Destination, Path: path,
+			Source: run.source(route), Destination: route.Destination, Path: path,
 		}
 		if m.Action == event.Move {
 			if run.movedBy != "" {

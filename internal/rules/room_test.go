@@ -3,6 +3,8 @@ package rules
 import (
 	"fmt"
 	"testing"
+
+	"docspace-router/internal/event"
 )
 
 func byTag(tags ...string) func(*Spec) { return byRoom(TagSource, tags...) }
@@ -73,6 +75,37 @@ func TestSourcesByRoom(t *testing.T) {
 				t.Errorf("%d matches, want any: %v", got, c.want)
 			}
 			explainAgrees(t, table, c.facts)
+		})
+	}
+}
+
+func TestAMatchNamesTheRoomThatWasFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rule Spec
+		want event.ID
+	}{
+		"by its title":               {ruleSpec("a", byTitle("Client *")), "10"},
+		"by its tag":                 {ruleSpec("a", byTag("vip")), "10"},
+		"a folder that is named":     {ruleSpec("a", withRoutes(Route{Source: "11", Destination: "20"})), "11"},
+		"the source named first":     {ruleSpec("a", withRoutes(Route{Source: "11", Destination: "20"}, Route{Source: "10", Subfolders: true, Destination: "20"})), "11"},
+		"a move that is suppressed":  {ruleSpec("b", byTitle("Client *"), moves), "10"},
+		"with a path below the room": {ruleSpec("a", byTitle("Client *"), func(s *Spec) { s.Path = `"x"` }), "10"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := upload(tagged("vip"))
+			got := compile(t, ruleSpec("first", moves, byTitle("*")), c.rule).Match(facts)
+			var last Match
+			switch {
+			case len(got.Suppressed) > 0:
+				last = got.Suppressed[0].Match
+			case len(got.Matches) == 2:
+				last = got.Matches[1]
+			}
+			if last.Source != c.want {
+				t.Errorf("the source is %q, want %q: %+v", last.Source, c.want, got)
+			}
 		})
 	}
 }

@@ -177,7 +177,7 @@ type Match struct {
 	Rule        string
 	Action      event.Action
 	Conflict    event.Conflict
-	Source      event.ID // empty where the rule names its source by tag or title
+	Source      event.ID // the room or folder that the rule names, or the room whose tag or title fits
 	Destination event.ID // as the rule has it: the transfer goes to the folder at Path below it
 	Path        []string // titles of folders, the uppermost first; none: Destination itself
 }

@@ -236,16 +236,12 @@ func (s *Store) ActOnMany(ctx context.Context, action Action, f Filter, author s
 
 // CountTransfers counts what a filter lets through.
 func (s *Store) CountTransfers(ctx context.Context, f Filter) (int, error) {
-	states := f.States
-	if len(states) == 0 {
-		states = []string{""}
-	}
 	from, before, err := transferList.span(ctx, s, f)
 	if err != nil {
 		return 0, fmt.Errorf("count transfers: %w", err)
 	}
 	total := 0
-	for _, state := range states {
+	for _, state := range lists(f) {
 		var w where
 		indexed, others := transferList.conditions(f, state)
 		w.all(append(indexed, others...))

@@ -52,7 +52,11 @@ func (w *where) value(value any) string {
 // all adds conditions.
 func (w *where) all(conditions []condition) {
 	for _, c := range conditions {
-		w.add(c.text, c.value)
+		text := c.text
+		for _, value := range c.values {
+			text = strings.Replace(text, "?", w.value(value), 1)
+		}
+		w.conditions = append(w.conditions, text)
 	}
 }
 
@@ -75,9 +79,14 @@ func (w *where) String() string {
 
 // condition is what a filter asks of a row.
 type condition struct {
-	text   string // with ? for the value
-	value  any
-	column string
+	text    string // with ? for each value
+	values  []any
+	columns []string
+}
+
+// equals asks for a value of a column.
+func equals(column string, value any) condition {
+	return condition{column + " = ?", []any{value}, []string{column}}
 }
 
 // list is what a list is read from.
@@ -130,10 +139,7 @@ func (l list[T]) pages(ctx context.Context, s *Store, f Filter) (items []T, next
 		return nil, 0, err
 	}
 	f.Before = before
-	states := f.States
-	if len(states) == 0 {
-		states = []string{""}
-	}
+	states := lists(f)
 	walks := make([]walk, len(states))
 	for i, state := range states {
 		if walks[i], err = l.walk(ctx, s, f, from, state); err != nil {
@@ -179,6 +185,15 @@ type walk struct {
 	along []condition // have an index together
 	rest  []condition // are asked of each row
 	rule  string      // of events: they are read along this rule's transfers
+	rooms []string    // of transfers: they are read along each place that these rooms have in one
+}
+
+// lists are the states that are read as lists of their own, and merged. By room they are one list.
+func lists(f Filter) []string {
+	if len(f.States) == 0 || len(f.Rooms) > 0 {
+		return []string{""}
+	}
+	return f.States
 }
 
 // walk chooses the index with the fewest rows to read along, as far as a few windows tell.
@@ -189,9 +204,13 @@ func (l list[T]) walk(ctx context.Context, s *Store, f Filter, from int64, state
 		w.rule, w.rest = f.Rule, append(indexed, others...)
 		return w, nil
 	}
+	if len(f.Rooms) > 0 {
+		w.rooms, w.rest = roomIDs(f.Rooms), append(indexed, others...)
+		return w, nil
+	}
 	var choice [][]condition
 	for i, c := range indexed {
-		if l.together && i > 0 && c.column == "portal" && indexed[i-1].column == "state" {
+		if l.together && i > 0 && c.columns[0] == "portal" && indexed[i-1].columns[0] == "state" {
 			choice[i-1] = indexed[i-1 : i+1]
 		} else {
 			choice = append(choice, indexed[i:i+1])
@@ -229,24 +248,58 @@ func (l list[T]) walk(ctx context.Context, s *Store, f Filter, from int64, state
 // and the rest. A rule is nothing that is asked of an event.
 func (l list[T]) conditions(f Filter, state string) (indexed, others []condition) {
 	if f.Rule != "" && l.table == "transfers" {
-		indexed = append(indexed, condition{"rule = ?", f.Rule, "rule"})
-	}
-	if f.Destination != "" {
-		indexed = append(indexed, condition{"destination = ?", string(f.Destination), "destination"})
+		indexed = append(indexed, equals("rule", f.Rule))
 	}
 	if state != "" {
-		indexed = append(indexed, condition{"state = ?", state, "state"})
+		indexed = append(indexed, equals("state", state))
 	}
 	if f.Portal != "" {
-		indexed = append(indexed, condition{"portal = ?", f.Portal, "portal"})
+		indexed = append(indexed, equals("portal", f.Portal))
+	}
+	if len(f.Rooms) > 0 {
+		others = append(others, inRooms(f.Rooms))
+		if len(f.States) > 0 {
+			others = append(others, oneOf("state", f.States))
+		}
 	}
 	if !f.Since.IsZero() {
-		others = append(others, condition{l.at + " >= ?", millis(f.Since), l.at})
+		others = append(others, condition{l.at + " >= ?", []any{millis(f.Since)}, []string{l.at}})
 	}
 	if !f.Until.IsZero() {
-		others = append(others, condition{l.at + " < ?", millis(f.Until), l.at})
+		others = append(others, condition{l.at + " < ?", []any{millis(f.Until)}, []string{l.at}})
 	}
 	return indexed, others
+}
+
+// oneOf asks for any of some values of a column.
+func oneOf(column string, values []string) condition {
+	return condition{column + " IN (?" + strings.Repeat(", ?", len(values)-1) + ")", anys(values), []string{column}}
+}
+
+// inRooms asks that a transfer comes from one of the rooms or goes to it.
+func inRooms(rooms []Room) condition {
+	c := condition{columns: []string{"source", "base", "destination", "portal"}}
+	var either []string
+	for _, r := range rooms {
+		of := "? IN (source, base, destination)"
+		c.values = append(c.values, string(r.ID))
+		if r.Portal != "" {
+			of += " AND portal = ?"
+			c.values = append(c.values, r.Portal)
+		}
+		either = append(either, of)
+	}
+	c.text = "(" + strings.Join(either, " OR ") + ")"
+	return c
+}
+
+func roomIDs(rooms []Room) []string {
+	var ids []string
+	for _, r := range rooms {
+		ids = append(ids, string(r.ID))
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // page reads one page, which is short when a window ends.
@@ -273,7 +326,7 @@ func (l list[T]) page(ctx context.Context, s *Store, f Filter, walks []walk) (it
 // ofState reads the page of one state. Floor is the id down to which the state has been read; 0 when
 // it has been read to its end.
 func (l list[T]) ofState(ctx context.Context, s *Store, f Filter, w walk) (items []T, floor int64, err error) {
-	if len(w.rest) == 0 && w.rule == "" && f.Search == "" {
+	if len(w.rest) == 0 && !w.windowed() && f.Search == "" {
 		rows := w.rows(f.Before)
 		items, err = queryAll(ctx, s.read, l.scan,
 			`SELECT `+l.columns+` FROM `+l.table+rows.String()+` ORDER BY id DESC LIMIT `+rows.value(f.Limit), rows.args...)
@@ -285,23 +338,54 @@ func (l list[T]) ofState(ctx context.Context, s *Store, f Filter, w walk) (items
 		return nil, 0, err
 	case len(items) == f.Limit && f.Limit > 0:
 		return items, l.id(items[len(items)-1]), nil
-	case len(w.rest) == 0 && w.rule == "" && f.Search == "":
+	case len(w.rest) == 0 && !w.windowed() && f.Search == "":
 		return items, 0, nil
 	}
 	floor, err = l.windowEnd(ctx, s, f, w)
 	return items, floor, err
 }
 
+// windowed reports whether rows are read along those of something else, a window of which is looked at.
+func (w walk) windowed() bool { return w.rule != "" || len(w.rooms) > 0 }
+
 // rows are the rows that are read, below an id.
 func (w walk) rows(before int64) (rows where) {
-	if w.rule == "" {
+	switch {
+	case w.rule != "":
+		rows = w.transfers(before)
+		rows.conditions = []string{`id IN (SELECT event_id FROM transfers` + rows.String() + ` ORDER BY event_id DESC LIMIT ` + rows.value(window) + `)`}
+	case len(w.rooms) > 0:
+		rows.conditions = []string{`id IN (` + w.roomRows(before, &rows) + ` LIMIT ` + rows.value(w.roomWindow()) + `)`}
+	default:
 		rows.all(w.along)
 		rows.between(w.from, before)
-		return rows
 	}
-	rows = w.transfers(before)
-	rows.conditions = []string{`id IN (SELECT event_id FROM transfers` + rows.String() + ` ORDER BY event_id DESC LIMIT ` + rows.value(window) + `)`}
 	return rows
+}
+
+// roomPlaces are conditions, one for each place that a room can have in a transfer; each has an index.
+var roomPlaces = []string{"source = ?", "base = ?", "destination = ? AND destination <> base"}
+
+// roomWindow is how many transfers of a room, and of each place, are looked at in one window: fewer
+// of each the more rooms there are.
+func (w walk) roomWindow() int { return max(window/len(w.rooms)/len(roomPlaces), 100) }
+
+// roomRows selects the ids of the newest transfers of rooms. What is further back than the window of
+// one of them is not looked at, so no more than a window of the newest counts.
+func (w walk) roomRows(before int64, rows *where) string {
+	bounds := where{args: rows.args}
+	bounds.between(w.from, before)
+	rows.args = bounds.args
+	limit := rows.value(w.roomWindow())
+	var parts []string
+	for _, id := range w.rooms {
+		room := rows.value(id)
+		for _, place := range roomPlaces {
+			of := where{conditions: append([]string{strings.ReplaceAll(place, "?", room)}, bounds.conditions...)}
+			parts = append(parts, `SELECT id FROM (SELECT id FROM transfers`+of.String()+` ORDER BY id DESC LIMIT `+limit+`) AS part`)
+		}
+	}
+	return `SELECT id FROM (` + strings.Join(parts, ` UNION ALL `) + `) AS rooms ORDER BY id DESC`
 }
 
 // transfers are the transfers of a rule whose events are read.
@@ -318,16 +402,18 @@ func (w walk) transfers(before int64) (rows where) {
 // all that is looked at.
 func (l list[T]) search(ctx context.Context, s *Store, f Filter, w walk) ([]T, error) {
 	from, columns := l.table, []string{"id"}
-	if s.kind == SQLite && len(w.along) == 0 && len(w.rest) == 0 && w.rule == "" {
+	if s.kind == SQLite && len(w.along) == 0 && len(w.rest) == 0 && !w.windowed() {
 		from += " INDEXED BY " + l.table + "_search"
 	}
 	rest := w.rest
 	if f.Search != "" {
-		rest = append(slices.Clip(rest), condition{s.find() + "(search, ?) > 0", searchKey(f.Search), "search"})
+		rest = append(slices.Clip(rest), condition{s.find() + "(search, ?) > 0", []any{searchKey(f.Search)}, []string{"search"}})
 	}
 	for _, c := range rest {
-		if !slices.Contains(columns, c.column) {
-			columns = append(columns, c.column)
+		for _, column := range c.columns {
+			if !slices.Contains(columns, column) {
+				columns = append(columns, column)
+			}
 		}
 	}
 	rows := w.rows(f.Before)
@@ -358,10 +444,14 @@ func (s *Store) find() string {
 
 // windowEnd is the id of the last row that a search looked at, or 0 when it came to the end.
 func (l list[T]) windowEnd(ctx context.Context, s *Store, f Filter, w walk) (int64, error) {
-	if w.rule != "" {
+	switch {
+	case w.rule != "":
 		rows := w.transfers(f.Before)
 		return lastOf(queryColumn[int64](ctx, s.read, `SELECT event_id FROM transfers`+rows.String()+
 			` ORDER BY event_id DESC LIMIT 1 OFFSET `+rows.value(window-1), rows.args...))
+	case len(w.rooms) > 0:
+		var rows where
+		return lastOf(queryColumn[int64](ctx, s.read, w.roomRows(f.Before, &rows)+` LIMIT 1 OFFSET `+rows.value(w.roomWindow()-1), rows.args...))
 	}
 	rows := w.rows(f.Before)
 	return lastOf(queryColumn[int64](ctx, s.read, `SELECT id FROM `+l.table+rows.String()+` ORDER BY id DESC LIMIT 1 OFFSET `+rows.value(window-1), rows.args...))

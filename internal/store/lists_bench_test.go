@@ -27,6 +27,7 @@ func (h *harness) fillMany(n int) {
 	const state = `CASE WHEN i % 1000 = 0 THEN 'failed' WHEN i % 5000 = 1 THEN 'cancelled' WHEN i % 100 = 3 THEN 'skipped'
 		WHEN i > $1 - 2000 THEN 'queued' ELSE 'done' END`
 	const rule = `'rule-' || CASE WHEN i % 2 = 0 THEN 0 WHEN i % 4 = 1 THEN 1 ELSE i % 40 END`
+	const source = `CASE WHEN i < 100 THEN 'early' ELSE 'client-' || i % 400 END`
 	const title = `CASE i % 4 WHEN 0 THEN 'Invoice ' WHEN 1 THEN 'Договор ' WHEN 2 THEN 'Contract ' ELSE 'Scan ' END || i || '.pdf'`
 	const folded = `CASE i % 4 WHEN 0 THEN 'invoice ' WHEN 1 THEN 'договор ' WHEN 2 THEN 'contract ' ELSE 'scan ' END || i || '.pdf'`
 	at := fmt.Sprintf(`%d + i * 2000`, millis(start))
@@ -34,9 +35,9 @@ func (h *harness) fillMany(n int) {
 		`INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, search, created_on, happened_at,
 			received_at, state, routed_at, body) ` + series + ` SELECT ` + portal + `, '12', CAST(i AS TEXT), 'file.uploaded', 'file', CAST(i AS TEXT),
 			` + title + `, ` + folded + `, ` + at + `, ` + at + `, ` + at + `, CASE WHEN i % 300 = 0 THEN 'ignored' ELSE 'routed' END, ` + at + `, $2 FROM s`,
-		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, destination, base,
+		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, source, destination, base,
 			lane, happening, happened_at, state, attempts, operation_id, result_id, result_title, created_at, queued_at, ended_at) ` + series + ` SELECT i, ` +
-			portal + `, ` + rule + `, 'copy', 'duplicate', 'file', CAST(i AS TEXT), ` + title + `, ` + folded + `, CAST(i % 50 AS TEXT), CAST(i % 50 AS TEXT), ` +
+			portal + `, ` + rule + `, 'copy', 'duplicate', 'file', CAST(i AS TEXT), ` + title + `, ` + folded + `, ` + source + `, CASE WHEN i % 3 = 0 THEN 'path-' || i % 5000 ELSE CAST(i % 50 AS TEXT) END, CAST(i % 50 AS TEXT), ` +
 			portal + ` || '|copy|file|duplicate|' || i % 50, 'file.arrived', ` + at + `, ` + state + `, 1, i / 20 + 1, CAST(i + 5000000 AS TEXT), ` + title + `, ` +
 			at + `, ` + at + `, ` + at + ` FROM s`,
 	} {
@@ -81,6 +82,10 @@ func BenchmarkAdminLists(b *testing.B) {
 			return err
 		}
 	}
+	var many []Room
+	for i := range 20 {
+		many = append(many, Room{"acme", event.ID(fmt.Sprint("client-", i))}, Room{ID: event.ID(fmt.Sprint(i))})
+	}
 	open := []string{"blocked", "queued", "sending", "failed"}
 	for _, list := range []struct {
 		name string
@@ -119,6 +124,19 @@ func BenchmarkAdminLists(b *testing.B) {
 		{"search-rule-state", transfers(Filter{Search: "no such file", Rule: "rule-0", States: []string{"cancelled"}})},
 		{"search-states", transfers(Filter{Search: "no such file", States: []string{"done", "skipped", "failed"}})},
 		{"search-everything", transfers(Filter{Search: "no such file", Rule: "rule-0", Portal: "acme", States: []string{"done"}, Since: start, Until: last})},
+		{"room", transfers(Filter{Rooms: []Room{{ID: "client-7"}}})},
+		{"room-destination", transfers(Filter{Rooms: []Room{{ID: "12"}}})},
+		{"room-path", transfers(Filter{Rooms: []Room{{ID: "path-12"}}})},
+		{"room-far-back", transfers(Filter{Rooms: []Room{{ID: "early"}}})},
+		{"room-nothing", transfers(Filter{Rooms: []Room{{ID: "no such room"}}})},
+		{"room-portal", transfers(Filter{Rooms: []Room{{"gamma", "12"}}})},
+		{"room-state", transfers(Filter{Rooms: []Room{{ID: "12"}}, States: open})},
+		{"room-rare-state", transfers(Filter{Rooms: []Room{{ID: "12"}}, States: []string{"cancelled"}})},
+		{"room-search-nothing", transfers(Filter{Rooms: []Room{{ID: "12"}}, Search: "no such file"})},
+		{"room-since", transfers(Filter{Rooms: []Room{{ID: "12"}}, Since: last.Add(-200 * time.Hour)})},
+		{"rooms", transfers(Filter{Rooms: many})},
+		{"rooms-since", transfers(Filter{Rooms: many, Since: last.Add(-200 * time.Hour)})},
+		{"rooms-search-nothing", transfers(Filter{Rooms: many, Search: "no such file", States: open})},
 		{"events", events(Filter{})},
 		{"events-state", events(Filter{States: []string{"ignored"}})},
 		{"events-rule", events(Filter{Rule: "rule-0"})},

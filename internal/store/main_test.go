@@ -212,7 +212,7 @@ func (h *harness) route(transfers ...NewTransfer) (lanes []string) {
 // planned is a transfer of report.pdf, copied to folder 20 by the rule "copies".
 func (h *harness) planned(change ...func(*NewTransfer)) NewTransfer {
 	t := NewTransfer{
-		Portal: "acme", Rule: "copies", Action: event.Copy, Conflict: event.Duplicate, Destination: "20",
+		Portal: "acme", Rule: "copies", Action: event.Copy, Conflict: event.Duplicate, Source: "10", Destination: "20",
 		Entry:   event.Entry{Kind: event.File, ID: "90412", Title: "report.pdf"},
 		Trigger: "file.uploaded", WebhookID: "12", HappenedAt: h.time.now(),
 	}
@@ -224,6 +224,7 @@ func (h *harness) planned(change ...func(*NewTransfer)) NewTransfer {
 
 func asMove(t *NewTransfer)                  { t.Action, t.Rule, t.Destination = event.Move, "moves", "30" }
 func entry(id event.ID) func(*NewTransfer)   { return func(t *NewTransfer) { t.Entry.ID = id } }
+func from(room event.ID) func(*NewTransfer)  { return func(t *NewTransfer) { t.Source = room } }
 func rule(name string) func(*NewTransfer)    { return func(t *NewTransfer) { t.Rule = name } }
 func to(folder event.ID) func(*NewTransfer)  { return func(t *NewTransfer) { t.Destination = folder } }
 func trigger(name string) func(*NewTransfer) { return func(t *NewTransfer) { t.Trigger = name } }

@@ -211,7 +211,7 @@ func TestTheLifeOfAnOperation(t *testing.T) {
 	first := func(id int64) Transfer {
 		return Transfer{
 			ID: id, EventID: id, Portal: "acme", Rule: "copies", Action: event.Copy, Conflict: event.Duplicate, Kind: event.File,
-			EntryID: event.ID(fmt.Sprint(999 + id)), Title: "report.pdf", Destination: "20", Lane: copyLane, Attempts: 1, OperationID: 1,
+			EntryID: event.ID(fmt.Sprint(999 + id)), Title: "report.pdf", Source: "10", Destination: "20", Lane: copyLane, Attempts: 1, OperationID: 1,
 			SentAt: start.Add(time.Second), HappenedAt: start, CreatedAt: start, QueuedAt: start,
 		}
 	}

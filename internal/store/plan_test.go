@@ -39,7 +39,7 @@ func TestEveryStatementReadsAlongAnIndex(t *testing.T) {
 			case strings.Contains(text, "rule_files"), strings.Contains(text, "rule_versions"): // a handful of rows
 			case strings.Contains(step, "backfills_open"): // those under way, of which there are few
 			case strings.Contains(text, "ORDER BY CASE t.state"): // what one rule did with one entry
-			case strings.Contains(text, "UNION") && table == "": // lanes, of which there are few
+			case strings.Contains(text, "UNION") && table == "": // lanes, of which there are few; a window of a room
 			default:
 				t.Errorf("%s\n\tin %s", step, strings.Join(strings.Fields(text), " "))
 			}
@@ -80,6 +80,14 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"(SELECT 1 FROM transfers WHERE state = $1 LIMIT", "COVERING INDEX transfers_state_portal (state=?)"},
 		{"SELECT received_at FROM events WHERE state = 'pending'", "events_state (state=?)"},
 		{"FROM transfers WHERE portal = $1 AND state = 'queued'", "transfers_state_portal (state=? AND portal=?"},
+		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING COVERING INDEX transfers_source (source=?)"},
+		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING COVERING INDEX transfers_base (base=?)"},
+		{"(SELECT id FROM transfers WHERE source = $2 ORDER BY id DESC LIMIT $1)", "SEARCH transfers USING INDEX transfers_below (destination=?)"},
+		{"FROM transfers t JOIN events e ON e.id = t.event_id WHERE t.portal", "SEARCH t USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"o.rule = t.rule AND o.base", "SEARCH o USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"WITH RECURSIVE sources", "SEARCH t USING COVERING INDEX transfers_source (source>?)"},
+		{"WITH RECURSIVE sources", "SEARCH t USING INDEX transfers_source (source=?)"},
+		{"WHERE destination = $5 AND destination <> base AND id >= (SELECT", "transfers_below (destination=? AND id>? AND id<?)"},
 	} {
 		found := false
 		for _, text := range texts {
@@ -257,11 +265,16 @@ func (h *harness) useEverything() []string {
 	_, err = h.RuleFiles(ctx)
 	h.must(err)
 	h.useWebhookLogs()
-	for _, f := range []Filter{{Destination: "20"}, {Destination: "20", States: []string{"done"}}, {Destination: "20", Search: "x"}} {
+	rooms := []Room{{ID: "20"}, {Portal: "acme", ID: "10"}}
+	for _, f := range []Filter{
+		{Rooms: rooms[:1]}, {Rooms: rooms, States: []string{"done", "failed"}}, {Rooms: rooms, Search: "x", Since: start, Before: 100},
+	} {
 		f.Limit = 10
 		_, _, err = h.Transfers(ctx, f)
 		h.must(err)
 	}
+	_, err = h.Sources(ctx, 10)
+	h.must(err)
 	_, err = h.RuleVersions(ctx, 2)
 	h.must(err)
 	_, err = h.Flow(ctx, h.time.now().Add(-time.Hour), h.time.now())

@@ -14,13 +14,39 @@ type Filter struct {
 	States []string // any of these
 	Portal string
 	Rule   string // transfers with this rule; events that caused such a transfer
-	// Destination is the folder that transfers go to, by its id; it is not for events.
-	Destination event.ID
-	Search      string    // part of the entry's title, in whatever case
-	Since       time.Time // received or created at or after
-	Until       time.Time // received or created before
-	Before      int64     // ids below this one: the cursor of the next page
-	Limit       int       // rows per page
+	// Rooms are where transfers come from or go to: any of these is the source or the destination, or
+	// the folder that the rule names above the destination. They are not for events.
+	Rooms  []Room
+	Search string    // part of the entry's title, in whatever case
+	Since  time.Time // received or created at or after
+	Until  time.Time // received or created before
+	Before int64     // ids below this one: the cursor of the next page
+	Limit  int       // rows per page
+}
+
+// Room is a room or folder. Without a portal it is that of every portal which has one of this id.
+type Room struct {
+	Portal string
+	ID     event.ID
+}
+
+// Sources lists rooms and folders that transfers came from, each with the portal of the last one, and
+// most of them at most. It steps from one to the next along an index, since there are far fewer of
+// them than transfers.
+func (s *Store) Sources(ctx context.Context, most int) ([]Room, error) {
+	rooms, err := queryAll(ctx, s.read, func(rows *sql.Rows) (r Room, err error) {
+		err = rows.Scan(&r.Portal, &r.ID)
+		return r, err
+	}, `WITH RECURSIVE sources(id) AS (
+			SELECT min(source) FROM transfers
+			UNION ALL
+			SELECT (SELECT min(t.source) FROM transfers t WHERE t.source > sources.id) FROM sources WHERE sources.id IS NOT NULL)
+		SELECT (SELECT t.portal FROM transfers t WHERE t.source = sources.id ORDER BY t.id DESC LIMIT 1), id
+		FROM sources WHERE id IS NOT NULL LIMIT $1`, most)
+	if err != nil {
+		return nil, fmt.Errorf("list sources: %w", err)
+	}
+	return rooms, nil
 }
 
 // StoredEvent is an event as the lists show it, without its body.

@@ -118,7 +118,7 @@ func TestPagesOfEveryFilter(t *testing.T) {
 	const n = 4 * window
 	h.fillMany(n)
 	since, until := start.Add(500*2*time.Second), start.Add((n-500)*2*time.Second)
-	for i := range 1 << 6 {
+	for i := range 1 << 7 {
 		f := Filter{}
 		transfers, events := "id > 0", "id > 0"
 		narrow := func(bit int, condition string, both bool, set func()) {
@@ -140,9 +140,16 @@ func TestPagesOfEveryFilter(t *testing.T) {
 		narrow(3, fmt.Sprintf("at >= %d", millis(since)), true, func() { f.Since = since })
 		narrow(4, fmt.Sprintf("at < %d", millis(until)), true, func() { f.Until = until })
 		narrow(5, "search LIKE '%77%'", true, func() { f.Search = "77" })
+		narrow(6, "('client-7' IN (source, base, destination) OR portal = 'gamma' AND '12' IN (source, base, destination))", false, func() {
+			f.Rooms = []Room{{ID: "client-7"}, {Portal: "gamma", ID: "12"}}
+		})
 		t.Run(strings.TrimPrefix(transfers, "id > 0"), func(t *testing.T) {
 			t.Parallel()
-			for table, where := range map[string]string{"transfers": transfers, "events": events} {
+			lists := map[string]string{"transfers": transfers, "events": events}
+			if f.Rooms != nil {
+				delete(lists, "events") // they have none
+			}
+			for table, where := range lists {
 				want, err := queryColumn[int64](t.Context(), h.read, `SELECT id FROM `+table+` WHERE `+where+` ORDER BY id DESC`)
 				if err != nil {
 					t.Fatal(err)
@@ -176,6 +183,156 @@ func TestPagesOfEveryFilter(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTransfersAreFoundByRoom has a room in each of its places, a window that is smaller than what one
+// room has, and rooms of one id on two portals.
+func TestTransfersAreFoundByRoom(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	below := func(base, folder event.ID) func(*NewTransfer) {
+		return func(t *NewTransfer) { t.Base, t.Destination = base, folder }
+	}
+	beta := func(t *NewTransfer) { t.Portal = "beta" }
+	at := start
+	add := func(change ...func(*NewTransfer)) {
+		h.next++
+		h.route(h.planned(append(change, entry(event.ID(fmt.Sprint(h.next))))...))
+		h.time.advance(time.Second)
+	}
+	add(from("7"), to("8"))               // 1
+	add(from("8"), to("9"))               // 2
+	add(from("7"), below("8", "81"))      // 3
+	add(from("8"), to("8"), rule("back")) // 4
+	add(from("7"), to("9"), beta)         // 5
+	add(from("9"), below("7", "82"), rule("back"))
+	for range 40 {
+		add(from("busy"), to("20"))
+	}
+	rooms := func(ids ...event.ID) (list []Room) {
+		for _, id := range ids {
+			list = append(list, Room{ID: id})
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		name   string
+		filter Filter
+		want   string
+	}{
+		{"a source, and a folder with folders below it", Filter{Rooms: rooms("7")}, "6 5 3 1"},
+		{"a destination", Filter{Rooms: rooms("8")}, "4 3 2 1"},
+		{"a folder that was made for a path", Filter{Rooms: rooms("81")}, "3"},
+		{"several", Filter{Rooms: rooms("81", "9")}, "6 5 3 2"},
+		{"one that nothing concerns", Filter{Rooms: rooms("77")}, ""},
+		{"of a portal", Filter{Rooms: []Room{{"beta", "7"}}}, "5"},
+		{"of a portal, and any of another id", Filter{Rooms: []Room{{"beta", "7"}, {ID: "81"}}}, "5 3"},
+		{"one id on two portals", Filter{Rooms: []Room{{"beta", "7"}, {"acme", "7"}}}, "6 5 3 1"},
+		{"on a portal", Filter{Rooms: rooms("7"), Portal: "acme"}, "6 3 1"},
+		{"by a rule", Filter{Rooms: rooms("8"), Rule: "back"}, "4"},
+		{"in states", Filter{Rooms: rooms("8"), States: []string{"queued", "failed"}}, "4 3 2 1"},
+		{"in states that none is in", Filter{Rooms: rooms("8"), States: []string{"done", "failed"}}, ""},
+		{"with a title", Filter{Rooms: rooms("8"), Search: "REPORT"}, "4 3 2 1"},
+		{"with a title that none has", Filter{Rooms: rooms("8"), Search: "invoice"}, ""},
+		{"since a time", Filter{Rooms: rooms("8"), Since: at.Add(2 * time.Second)}, "4 3"},
+		{"until a time", Filter{Rooms: rooms("8"), Until: at.Add(2 * time.Second)}, "2 1"},
+		{"after a page", Filter{Rooms: rooms("8"), Before: 3}, "2 1"},
+		{"a page", Filter{Rooms: rooms("8"), Limit: 2}, "4 3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			f := tt.filter
+			if f.Limit == 0 {
+				f.Limit = 100
+			}
+			list, next, err := h.Transfers(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, tr := range list {
+				got = append(got, fmt.Sprint(tr.ID))
+			}
+			if strings.Join(got, " ") != tt.want || next != 0 != (tt.filter.Limit > 0) {
+				t.Errorf("%v, next %d, want %s", got, next, tt.want)
+			}
+			if tt.filter.Before > 0 || tt.filter.Limit > 0 {
+				return
+			}
+			if n, err := h.CountTransfers(t.Context(), f); err != nil || n != len(got) {
+				t.Errorf("%d are counted, %v, want %d", n, err, len(got))
+			}
+		})
+	}
+}
+
+func TestSourcesAreListedOnce(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	sources := func(most int) []Room {
+		t.Helper()
+		list, err := h.Sources(h.ctx(), most)
+		h.must(err)
+		return list
+	}
+	if got := sources(10); len(got) != 0 {
+		t.Errorf("without transfers there are %v", got)
+	}
+	for i, id := range []event.ID{"7", "11", "7", "9", "11"} {
+		h.route(h.planned(from(id), entry(event.ID(fmt.Sprint(i))), func(t *NewTransfer) {
+			if i > 2 {
+				t.Portal = "beta"
+			}
+		}))
+	}
+	if diff := cmp.Diff([]Room{{"beta", "11"}, {"acme", "7"}, {"beta", "9"}}, sources(10)); diff != "" {
+		t.Errorf("sources (-want +got):\n%s", diff)
+	}
+	if got := sources(2); len(got) != 2 {
+		t.Errorf("of two there are %v", got)
+	}
+}
+
+// TestARoomIsReadInWindows reads more than a window of a room for what lies far back.
+func TestARoomIsReadInWindows(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	rooms := []Room{{ID: "busy"}, {ID: "20"}, {ID: "21"}}
+	n := walk{rooms: roomIDs(rooms)}.roomWindow()
+	h.route(h.planned(from("busy"), entry("rare"), rule("rare")))
+	var many []NewTransfer
+	for i := range 2*n + 10 {
+		many = append(many, h.planned(from("busy"), to(event.ID(fmt.Sprint(20+i%3))), entry(event.ID(fmt.Sprint(i)))))
+	}
+	h.route(many...)
+	seen := map[int64]bool{}
+	for f := (Filter{Rooms: rooms, Limit: 50}); ; {
+		list, next, err := h.Transfers(h.ctx(), f)
+		h.must(err)
+		for _, tr := range list {
+			if seen[tr.ID] || f.Before > 0 && tr.ID >= f.Before {
+				t.Fatalf("transfer %d comes again before %d", tr.ID, f.Before)
+			}
+			seen[tr.ID] = true
+		}
+		if f.Before = next; next == 0 {
+			break
+		}
+	}
+	if len(seen) != len(many)+1 {
+		t.Errorf("%d transfers were listed, want %d", len(seen), len(many)+1)
+	}
+	var rare []Transfer
+	for f := (Filter{Rooms: rooms, Rule: "rare", Limit: 5}); ; {
+		list, next, err := h.Transfers(h.ctx(), f)
+		h.must(err)
+		rare = append(rare, list...)
+		if f.Before = next; next == 0 {
+			break
+		}
+	}
+	if len(rare) != 1 || rare[0].ID != 1 {
+		t.Errorf("far back there is %+v", rare)
 	}
 }
 

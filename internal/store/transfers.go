@@ -29,6 +29,7 @@ type NewTransfer struct {
 	Action      event.Action
 	Conflict    event.Conflict
 	Entry       event.Entry
+	Source      event.ID // the room or folder that the rule names, or the room that it found
 	Destination event.ID
 	Base        event.ID // the folder the rule names, when Destination is one below it; "" is Destination
 	Trail       []string // of what the gateway's own work caused: the steps that led here, this one included
@@ -99,10 +100,10 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id,
-				entry_title, search, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at, backfill)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+				entry_title, search, source, destination, base, trail, lane, happening, happened_at, state, created_at, queued_at, backfill)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
 			d.EventID, t.Portal, t.Rule, string(t.Action), string(t.Conflict), string(t.Entry.Kind), string(t.Entry.ID), t.Entry.Title,
-			searchKey(t.Entry.Title), string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(),
+			searchKey(t.Entry.Title), string(t.Source), string(t.Destination), string(t.base()), strings.Join(t.Trail, "\n"), t.Lane(), t.happening(),
 			millis(t.HappenedAt), string(state), millis(now), millis(now), t.backfill())
 		if err != nil {
 			return fmt.Errorf("store transfer of %s %s: %w", t.Entry.Kind, t.Entry.ID, err)
@@ -235,6 +236,7 @@ type Transfer struct {
 	Kind          event.Kind
 	EntryID       event.ID
 	Title         string
+	Source        event.ID
 	Destination   event.ID
 	Lane          string
 	State         event.State
@@ -254,7 +256,7 @@ type Transfer struct {
 	EndedAt       time.Time
 }
 
-const transferColumns = `id, event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, destination,
+const transferColumns = `id, event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, source, destination,
 	lane, state, reason, attempts, max_batch, next_attempt_at, sent_at, failing_since, operation_id, result_id, result_title,
 	result_version, happened_at, created_at, queued_at, ended_at`
 
@@ -262,7 +264,7 @@ func scanTransfer(rows *sql.Rows) (Transfer, error) {
 	var t Transfer
 	var next, sent, failing, happened, created, queued, ended int64
 	err := rows.Scan(&t.ID, &t.EventID, &t.Portal, &t.Rule, &t.Action, &t.Conflict, &t.Kind, &t.EntryID, &t.Title,
-		&t.Destination, &t.Lane, &t.State, &t.Reason, &t.Attempts, &t.MaxBatch, &next, &sent, &failing,
+		&t.Source, &t.Destination, &t.Lane, &t.State, &t.Reason, &t.Attempts, &t.MaxBatch, &next, &sent, &failing,
 		&t.OperationID, &t.ResultID, &t.ResultTitle, &t.ResultVersion, &happened, &created, &queued, &ended)
 	t.NextAttemptAt, t.HappenedAt = fromMillis(next), fromMillis(happened)
 	t.SentAt, t.FailingSince = fromMillis(sent), fromMillis(failing)

@@ -26,7 +26,7 @@ func TestATransferIsStoredAsPlanned(t *testing.T) {
 	}
 	want := Transfer{
 		ID: 1, EventID: 1, Portal: "acme", Rule: "copies", Action: event.Copy, Conflict: event.Duplicate, Kind: event.File,
-		EntryID: "90412", Title: "report.pdf", Destination: "20", Lane: copyLane, State: event.Queued,
+		EntryID: "90412", Title: "report.pdf", Source: "10", Destination: "20", Lane: copyLane, State: event.Queued,
 		HappenedAt: now.Add(-2 * time.Second), CreatedAt: now, QueuedAt: now,
 	}
 	got, err := h.Transfer(h.ctx(), 1)

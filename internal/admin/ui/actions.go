@@ -110,14 +110,21 @@ func (u *UI) actOnMany(w http.ResponseWriter, r *http.Request) error {
 		return u.actOnChosen(w, r, action, f)
 	}
 	f.Before = 0
-	n, err := u.o.Actions.Count(r.Context(), action, f.store())
+	narrow, found, err := u.filter(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	if found.Waiting > 0 {
+		return statusError{http.StatusConflict, "Nothing was done. " + found.Note(0)}
+	}
+	n, err := u.o.Actions.Count(r.Context(), action, narrow)
 	if err != nil {
 		return err
 	}
 	if r.PostFormValue("sure") == "" {
 		return u.render(w, r, http.StatusOK, "confirm", view{Title: "Are you sure?", Nav: "/transfers", Body: many{action, f, n}})
 	}
-	t, err := u.tasks.add(action, steer.Scope(action, f.store()), n, author(r))
+	t, err := u.tasks.add(action, steer.Scope(action, narrow), n, author(r))
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,11 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/config"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
@@ -33,7 +35,7 @@ func BenchmarkPages(b *testing.B) {
 	u.Register(r)
 	for _, page := range []struct{ name, path string }{
 		{"overview", "/"}, {"transfers", "/transfers"}, {"failed", "/transfers?state=failed"}, {"rule", "/transfers?rule=rule-3"},
-		{"destination", "/transfers?room=7"}, {"search", "/transfers?q=no+such+file"}, {"further", "/transfers?before=400000"},
+		{"room", "/transfers?room=7"}, {"search", "/transfers?q=no+such+file"}, {"further", "/transfers?before=400000"},
 		{"transfer", "/transfers/500000"}, {"events", "/events"}, {"event", "/events/500000"}, {"rules", "/rules"}, {"rules-file", "/rules-file"},
 	} {
 		b.Run(page.name, func(b *testing.B) {
@@ -72,9 +74,9 @@ func benchUI(b *testing.B, n int) *UI {
 		`INSERT INTO events (portal, webhook_id, event_id, "trigger", entry_kind, entry_id, entry_title, search, created_on, happened_at, received_at,
 			state, routed_at, body) ` + series + `SELECT 'default', '12', i, 'file.uploaded', 'file', i, 'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', ` +
 			at + `, ` + at + `, ` + at + `, 'routed', ` + at + `, '{"event":{"id":' || i || '}}' FROM s`,
-		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, destination, base, lane, happening,
+		`INSERT INTO transfers (event_id, portal, rule, "action", conflict, entry_kind, entry_id, entry_title, search, source, destination, base, lane, happening,
 			happened_at, state, attempts, created_at, queued_at, ended_at) ` + series + `SELECT i, 'default', 'rule-' || i % 40, 'copy', 'duplicate', 'file', i,
-			'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', i % 50, i % 50, 'lane ' || i % 50, 'file.arrived', ` + at + `,
+			'Invoice ' || i || '.pdf', 'invoice ' || i || '.pdf', 1001 + i % 40, i % 50, i % 50, 'lane ' || i % 50, 'file.arrived', ` + at + `,
 			CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'done' END, 1, ` + at + `, ` + at + `, ` + at + ` FROM s`,
 	} {
 		if _, err := s.DB().ExecContext(b.Context(), text, n); err != nil {
@@ -108,9 +110,12 @@ func benchUI(b *testing.B, n int) *UI {
 		Portals: func() []Portal {
 			return []Portal{{Name: "default", URL: "https://default.example.com", WritesPerDay: 10_000}}
 		},
-		Try:   func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
-		Link:  func(string, event.Kind, event.ID) string { return "" },
-		Title: func(context.Context, string, event.ID) (string, error) { return "", nil },
+		Try:  func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
+		Link: func(string, event.Kind, event.ID) string { return "" },
+		Names: names.New(names.Options{
+			Title: func(context.Context, string, event.ID) (string, error) { return "", nil },
+			Rules: func() *rules.Table { return c.Rules }, Sources: s.Sources,
+		}),
 	})
 	if err != nil {
 		b.Fatal(err)

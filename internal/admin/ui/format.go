@@ -19,7 +19,7 @@ func (u *UI) functions() template.FuncMap {
 		"clock":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 		"count":    count[int64],
 		"num":      count[int],
-		"name":     u.names.of,
+		"name":     u.o.Names.Of,
 		"short":    func(hash string) string { return hash[:min(12, len(hash))] },
 		"first":    firstLine,
 		"asset":    func(file string) string { return "/assets/" + file + "?" + url.QueryEscape(u.o.Version) },

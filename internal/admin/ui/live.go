@@ -24,7 +24,7 @@ func (u *UI) beat(ctx context.Context) string {
 			return "", err
 		}
 		r := u.o.Rules()
-		state := fmt.Sprintf("%v|%s|%s|%v|%d", p, r.Status.Hash, r.Status.LoadedAt, r.Status.LastError, u.names.version())
+		state := fmt.Sprintf("%v|%s|%s|%v|%d", p, r.Status.Hash, r.Status.LoadedAt, r.Status.LastError, u.o.Names.Version())
 		pauses, err := u.o.Store.Pauses(ctx)
 		if err != nil {
 			return "", err

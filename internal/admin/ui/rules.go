@@ -110,11 +110,11 @@ func (u *UI) source(portal string, route *rules.Route) end {
 	if what == "" {
 		what = "folder"
 	}
-	return end{Portal: portal, ID: route.Source, What: what, Name: u.names.of(portal, route.Source)}
+	return end{Portal: portal, ID: route.Source, What: what, Name: u.o.Names.Of(portal, route.Source)}
 }
 
 func (u *UI) destination(portal string, route *rules.Route) end {
-	return end{Portal: portal, ID: route.Destination, What: "folder", Name: u.names.of(portal, route.Destination)}
+	return end{Portal: portal, ID: route.Destination, What: "folder", Name: u.o.Names.Of(portal, route.Destination)}
 }
 
 // flowMap is a drawing of the ways between rooms, from the left to the right.

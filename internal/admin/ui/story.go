@@ -33,7 +33,7 @@ func (u *UI) story(ctx context.Context, t transferRow, ev store.StoredEvent) ([]
 		add(step{At: ev.HappenedAt, What: fmt.Sprintf("%s on portal %s", ev.Trigger, ev.Portal)})
 	}
 	add(step{At: ev.ReceivedAt, What: "Delivery accepted as event " + fmt.Sprint(ev.ID), Link: fmt.Sprintf("/events/%d", ev.ID)})
-	add(step{At: t.CreatedAt, What: fmt.Sprintf("Rule %s matched: %s to %s", t.Rule, t.Action, u.folderName(t.Portal, t.Destination)), Link: "/rules#" + t.Rule})
+	add(step{At: t.CreatedAt, What: fmt.Sprintf("Rule %s matched: %s from %s to %s", t.Rule, t.Action, u.folderName(t.Portal, t.Source), u.folderName(t.Portal, t.Destination)), Link: "/rules#" + t.Rule})
 
 	op, err := u.o.Store.Operation(ctx, t.OperationID)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -101,7 +101,7 @@ func outcomeText(t store.Transfer) string {
 
 // folderName is what a folder is called, or its id.
 func (u *UI) folderName(portal string, id event.ID) string {
-	if title := u.names.of(portal, id); title != "" {
+	if title := u.o.Names.Of(portal, id); title != "" {
 		return fmt.Sprintf("%q", title)
 	}
 	return "folder " + string(id)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/event"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
@@ -19,6 +20,9 @@ import (
 // perPage is how many rows a list shows at once.
 const perPage = 50
 
+// mostNames is how many names of rooms a page offers to choose from.
+const mostNames = 500
+
 type transfersView struct {
 	Filter  listFilter
 	List    []transferRow
@@ -26,6 +30,9 @@ type transfersView struct {
 	States  []event.State
 	Portals []Portal
 	Rules   []string
+	Names   []string      // of rooms and folders, to choose from
+	Rooms   []names.Place // that the filter's text means
+	Note    string        // what the list does not say by itself
 
 	Retry, Cancel offers
 }
@@ -92,12 +99,21 @@ func readFilter(r *http.Request) (f listFilter, err error) {
 	return f, nil
 }
 
+// store is what the list is narrowed by, but for rooms.
 func (f listFilter) store() store.Filter {
-	out := store.Filter{Portal: f.Portal, Rule: f.Rule, Search: f.Q, Destination: event.ID(strings.TrimSpace(f.Room)), Before: f.Before, Limit: perPage}
+	out := store.Filter{Portal: f.Portal, Rule: f.Rule, Search: f.Q, Before: f.Before, Limit: perPage}
 	if f.State != "" {
 		out.States = strings.Split(f.State, ",")
 	}
 	return out
+}
+
+// filter is what a list of transfers is narrowed by, with the rooms that are meant.
+func (u *UI) filter(ctx context.Context, f listFilter) (store.Filter, names.Found, error) {
+	out := f.store()
+	found, err := u.o.Names.Find(ctx, f.Portal, f.Room)
+	out.Rooms = found.Filter()
+	return out, found, err
 }
 
 func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
@@ -107,17 +123,25 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := transfersView{Filter: f, States: event.States(), Portals: u.o.Portals(), Rules: u.ruleNames()}
-	list, next, err := u.o.Store.Transfers(r.Context(), f.store())
+	if v.Names, err = u.o.Names.Titles(r.Context(), mostNames); err != nil {
+		return err
+	}
+	narrow, found, err := u.filter(r.Context(), f)
 	if err != nil {
 		return err
 	}
+	list, next, err := u.o.Store.Transfers(r.Context(), narrow)
+	if err != nil {
+		return err
+	}
+	v.Rooms, v.Note = found.Rooms, found.Note(len(list))
 	if v.List, err = u.rows(r.Context(), list); err != nil {
 		return err
 	}
 	if next > 0 {
 		v.Older = f.with("/transfers", next)
 	}
-	if err := u.offer(r.Context(), &v); err != nil {
+	if err := u.offer(r.Context(), &v, narrow); err != nil {
 		return err
 	}
 	// Only the newest page changes by itself; one that is read further back stays as it is.
@@ -126,8 +150,8 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 
 // offer finds out which actions would do something. The database is asked only where the page does
 // not tell.
-func (u *UI) offer(ctx context.Context, v *transfersView) error {
-	retry, cancel := steer.Scope(store.Retry, v.Filter.store()), steer.Scope(store.Cancel, v.Filter.store())
+func (u *UI) offer(ctx context.Context, v *transfersView, f store.Filter) error {
+	retry, cancel := steer.Scope(store.Retry, f), steer.Scope(store.Cancel, f)
 	for _, t := range v.List {
 		v.Retry.Chosen = v.Retry.Chosen || t.CanRetry()
 		v.Retry.All = v.Retry.All || slices.Contains(retry.States, string(t.State))

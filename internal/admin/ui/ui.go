@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/mux"
 	"golang.org/x/sync/errgroup"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/backfill"
 	"docspace-router/internal/config"
 	"docspace-router/internal/docspace"
@@ -47,9 +48,8 @@ type Options struct {
 	// condition is wrong.
 	Try func(ctx context.Context, t Trial) (explain.Explanation, error)
 	// Link is where a person opens an entry of a portal, or empty when the portal is not known.
-	Link func(portal string, kind event.Kind, id event.ID) string
-	// Title asks a portal for the name of a room or folder.
-	Title func(ctx context.Context, portal string, id event.ID) (string, error)
+	Link  func(portal string, kind event.Kind, id event.ID) string
+	Names *names.Book // what rooms and folders are called
 
 	Token    string // what people sign in with; empty: nobody needs to
 	Version  string
@@ -96,7 +96,6 @@ type UI struct {
 	log       *slog.Logger
 	pages     map[string]*template.Template
 	session   session
-	names     *names
 	tasks     *tasks
 	pulse     cached[string]
 	counts    cached[store.Counts]
@@ -105,12 +104,12 @@ type UI struct {
 	now       func() time.Time
 }
 
-// New returns the pages. Run must be called for rooms to have names.
+// New returns the pages.
 func New(o Options) (*UI, error) {
-	if o.Store == nil || o.Actions == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Link == nil || o.Title == nil {
-		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Title are required")
+	if o.Store == nil || o.Actions == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Link == nil || o.Names == nil {
+		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Names are required")
 	}
-	u := &UI{o: o, log: o.Logger.With("component", "ui"), session: newSession(o.Token), names: newNames(o.Title), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
+	u := &UI{o: o, log: o.Logger.With("component", "ui"), session: newSession(o.Token), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
 	if u.log == nil {
 		u.log = slog.New(slog.DiscardHandler)
 	}
@@ -119,28 +118,27 @@ func New(o Options) (*UI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
-	names, err := fs.Glob(files, "templates/pages/*.html")
+	paths, err := fs.Glob(files, "templates/pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
 	}
-	for _, name := range names {
+	for _, path := range paths {
 		page, err := shared.Clone()
 		if err == nil {
-			page, err = page.ParseFS(files, name)
+			page, err = page.ParseFS(files, path)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("ui: %w", err)
 		}
-		u.pages[strings.TrimSuffix(strings.TrimPrefix(name, "templates/pages/"), ".html")] = page
+		u.pages[strings.TrimSuffix(strings.TrimPrefix(path, "templates/pages/"), ".html")] = page
 	}
 	return u, nil
 }
 
-// Run looks the names of rooms up, keeps the last hour counted, and does what takes long, until ctx ends.
+// Run keeps the last hour counted, and does what takes long, until ctx ends.
 func (u *UI) Run(ctx context.Context) error {
 	var parts errgroup.Group
 	parts.Go(func() error { return u.keepFlow(ctx) })
-	parts.Go(func() error { return u.names.run(ctx) })
 	parts.Go(func() error { return u.tasks.run(ctx) })
 	return parts.Wait()
 }

@@ -2,15 +2,12 @@ package ui
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"docspace-router/internal/event"
 	"docspace-router/internal/store"
 )
 
@@ -34,41 +31,6 @@ func TestADifferenceShowsNoSecret(t *testing.T) {
 	if got := text.String(); strings.Contains(got, "canary") || !strings.Contains(got, "−  - source: {room: 1}") || !strings.Contains(got, "+  - source: {room: 2}") {
 		t.Errorf("the difference reads:\n%s", got)
 	}
-}
-
-func TestNamesAreNeverWaitedFor(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		down := false
-		n := newNames(func(ctx context.Context, portal string, id event.ID) (string, error) {
-			if down {
-				<-ctx.Done() // a portal that hangs
-				return "", errors.New("no answer")
-			}
-			return portal + " " + string(id), nil
-		})
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- n.run(ctx) }()
-		if got := n.of("acme", "1"); got != "" {
-			t.Errorf("an unknown room is called %q", got)
-		}
-		synctest.Wait()
-		if got := n.of("acme", "1"); got != "acme 1" || n.version() != 1 {
-			t.Errorf("a known room is called %q, version %d", got, n.version())
-		}
-		down = true
-		time.Sleep(nameTime + time.Second)
-		_ = n.of("acme", "1")
-		time.Sleep(nameTimeout + time.Second)
-		if got := n.of("acme", "1"); got != "acme 1" {
-			t.Errorf("while the portal is down it is called %q", got)
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestMinutesThatAreOverAreAskedForOnce(t *testing.T) {

@@ -46,6 +46,7 @@ CREATE TABLE transfers (
     entry_id        TEXT    NOT NULL,
     entry_title     TEXT    NOT NULL,
     search          TEXT    NOT NULL DEFAULT '', -- the title as it is searched: in lower case
+    source          TEXT    NOT NULL, -- the room or folder that the rule names, or the room that it found
     destination     TEXT    NOT NULL, -- the folder it goes to, and
     base            TEXT    NOT NULL, -- the one the rule names, which may lie above
     -- Of a transfer that the gateway's own work caused: the rules it was handed on by.
@@ -83,7 +84,10 @@ CREATE INDEX transfers_state_portal ON transfers (state, portal, id);
 CREATE INDEX transfers_portal ON transfers (portal, id);
 CREATE INDEX transfers_rule ON transfers (rule, id);
 CREATE INDEX transfers_rule_event ON transfers (rule, event_id);
-CREATE INDEX transfers_destination ON transfers (destination, id);
+-- What came from a room or folder, or went to it. Where a rule names no path, base is the destination.
+CREATE INDEX transfers_source ON transfers (source, id);
+CREATE INDEX transfers_base ON transfers (base, id);
+CREATE INDEX transfers_below ON transfers (destination, id) WHERE destination <> base;
 CREATE INDEX transfers_created ON transfers (created_at);
 CREATE INDEX transfers_ended ON transfers (ended_at, state) WHERE ended_at <> 0;
 CREATE INDEX transfers_operation ON transfers (operation_id) WHERE operation_id <> 0;
