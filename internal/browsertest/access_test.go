@@ -245,3 +245,29 @@ func TestPagesAreReadableOnAnyScreen(t *testing.T) {
 		}
 	}
 }
+
+// fetched waits until a page has been read a second time, as somebody without scripts reads it.
+const fetched = `(() => {
+	window.asked ||= fetch(location.href).then((r) => r.text()).then((t) => { window.plain = new DOMParser().parseFromString(t, 'text/html'); });
+	return !!window.plain;
+})()`
+
+// scripted finds what a page shows to those with scripts only. Times pass between the two readings.
+const scripted = `(() => {
+	const text = window.plain.body.textContent.replace(/\s+/g, ' ');
+	const lines = document.body.innerText.split(/[\n\t]+/).map((l) => l.trim().replace(/\s+/g, ' ')).filter((l) => l && l !== 'live' && !/\bago\b|just now|UTC/.test(l));
+	const bad = lines.filter((l) => !text.includes(l)).map((l) => 'only with scripts: ' + l);
+	for (const e of window.plain.querySelectorAll('[hidden]:not(.live, [data-script], #wrong)')) bad.push('hidden without scripts: ' + e.outerHTML);
+	for (const e of window.plain.querySelectorAll('button')) if (!e.closest('form[action]')) bad.push('does nothing without scripts: ' + e.outerHTML);
+	if (lines.length < 10) bad.push('only ' + lines.length + ' lines');
+	return bad;
+})()`
+
+func TestNothingNeedsScripts(t *testing.T) {
+	ctx := browser(t)
+	o := open(t)
+	for _, path := range o.gallery() {
+		do(ctx, t, "open "+path, visit(o.url+path), holds(fetched))
+		faults(ctx, t, path, scripted)
+	}
+}
