@@ -159,7 +159,7 @@ func runGateway(t *testing.T) string {
 	const secret = "Prometheus-Test-1"
 	variables := map[string]string{
 		"DOCSPACE_API_HOST": portal.Start(), "DOCSPACE_WEBHOOK_SECRET": secret,
-		"DOCSPACE_API_KEY": portal.AddKey(robot, "files:write", "rooms:read", "accounts.self:read"),
+		"DOCSPACE_API_KEY": portal.AddKey(robot, "files:write", "rooms:read", "accounts.self:read", "*:read"), // the last to see the webhook and its log
 	}
 	dir := t.TempDir()
 	rules := fmt.Sprintf("version: 1\nrules:\n  - {name: all, triggers: [file.uploaded], source: {room: %s}, action: copy, destination: {folder: %s}, when: 'file.size > 9'}\n", source, dest)
@@ -186,7 +186,7 @@ func runGateway(t *testing.T) string {
 		}
 	})
 	portal.AddWebhook(portalsim.Webhook{
-		Name: "router", URL: "http://" + gateway.Addr() + "/webhook", Secret: secret, Triggers: []string{"*"}, Owner: owner, Enabled: true,
+		Name: "router", URL: "http://" + gateway.Addr() + "/webhook", Secret: secret, Triggers: []string{"*"}, Owner: robot, Enabled: true, // which sees no other's
 	})
 	// Uploads go on: a rate needs a series that moves between two scrapes.
 	stop, stopped := make(chan struct{}), make(chan struct{})

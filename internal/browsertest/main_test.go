@@ -231,10 +231,18 @@ func ready() step {
 	})()`)
 }
 
-// press clicks on an element of a page that is ready. It finds and clicks it in one go: a page that
-// follows what happens may put another in its place at any time.
+// press clicks on an element of a page that is ready, where a person can see it. It finds and clicks
+// it in one go: a page that follows what happens may put another in its place at any time.
 func press(selector string) step {
-	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => { const e = document.querySelector(%q); if (e) e.click(); return !!e; })()`, selector)))
+	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e) return false;
+		e.scrollIntoView({block: 'center'});
+		const {x, y, width, height} = e.getBoundingClientRect(), there = document.elementFromPoint(x + width / 2, y + height / 2);
+		if (!there || !e.contains(there) && !there.contains(e)) return false;
+		e.click();
+		return true;
+	})()`, selector)))
 }
 
 // seen waits until the text of an element contains a part.

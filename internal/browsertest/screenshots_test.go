@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"docspace-router/internal/app"
@@ -82,12 +80,7 @@ func TestScreenshots(t *testing.T) {
 func (o *office) shoot(ctx context.Context, path, file, scheme string, width, height int64) {
 	o.t.Helper()
 	do(ctx, o.t, "picture of "+path,
-		chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-			})
-			return err
-		}),
+		media(scheme),
 		chromedp.EmulateViewport(width, height),
 		chromedp.Navigate(o.url+path),
 		chromedp.WaitVisible("main"),

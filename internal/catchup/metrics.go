@@ -37,6 +37,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) ended(portal string, at time.Time, err error) {
+	// Series that begin at zero show the first event that is taken in as an increase.
+	m.events.WithLabelValues(portal)
+	m.unsigned.WithLabelValues(portal)
 	if err != nil {
 		m.readable.WithLabelValues(portal).Set(0)
 		return

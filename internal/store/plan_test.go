@@ -87,7 +87,7 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"o.rule = t.rule AND o.base", "SEARCH o USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"WITH RECURSIVE sources", "SEARCH t USING COVERING INDEX transfers_source (source>?)"},
 		{"WITH RECURSIVE sources", "SEARCH t USING INDEX transfers_source (source=?)"},
-		{"WHERE destination = $5 AND destination <> base AND id >= (SELECT", "transfers_below (destination=? AND id>? AND id<?)"},
+		{"WHERE destination = $5 AND destination <> base AND id >= $1 AND id < $2", "transfers_below (destination=? AND id>? AND id<?)"},
 	} {
 		found := false
 		for _, text := range texts {
@@ -123,7 +123,7 @@ func TestAListReadsAlongOneIndex(t *testing.T) {
 			var columns []string
 			for condition := range strings.SplitSeq(conditions, " AND ") {
 				column, _, _ := strings.Cut(condition, " ")
-				if column != "" && column != "id" {
+				if column != "" && column != "id" && condition != "destination <> base" { // that is the index's own
 					columns = append(columns, column)
 				}
 			}
@@ -133,7 +133,7 @@ func TestAListReadsAlongOneIndex(t *testing.T) {
 			}
 		}
 	}
-	for _, along := range []string{"", "rule", "state", "portal", "destination", "state portal"} {
+	for _, along := range []string{"", "rule", "state", "portal", "state portal", "source", "base", "destination"} {
 		if walks[along] == 0 {
 			t.Errorf("no list was read along %q: %v", along, walks)
 		}

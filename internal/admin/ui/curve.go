@@ -2,16 +2,15 @@ package ui
 
 import "fmt"
 
-// draw makes the curve of an edge and finds the place of its label, which lies on the curve and
-// moves along it from one edge to the next, so that labels of edges that run together stay apart.
-func (e *mapEdge) draw(y1, y2, i int) {
+// draw makes the curve of an edge and finds the place of its label, which lies on the curve a
+// share t of the way along it.
+func (e *mapEdge) draw(y1, y2 int, t float64) {
 	const (
 		x1   = nodeWidth
 		x2   = mapWidth - nodeWidth - 7 // the head of the arrow
 		bend = (x2 - x1) / 2
 	)
 	e.Path = fmt.Sprintf("M%d %d C%d %d %d %d %d %d", x1, y1, x1+bend, y1, x2-bend, y2, x2, y2)
-	t := []float64{0.34, 0.5, 0.66}[i%3]
 	s := 1 - t
 	at := func(a, b, c, d int) int {
 		return int(s*s*s*float64(a) + 3*s*s*t*float64(b) + 3*s*t*t*float64(c) + t*t*t*float64(d))

@@ -12,6 +12,8 @@ import (
 const (
 	beatEvery  = time.Second
 	quietAfter = 15 * time.Second // a comment after this long keeps proxies from giving up
+	// countedBy is how long after a change nobody is given counts from before it any more.
+	countedBy = countsFor + beatEvery
 )
 
 // beat names the state of everything the pages show: two equal ones mean that a page would come
@@ -47,7 +49,8 @@ func (u *UI) beat(ctx context.Context) string {
 	return text
 }
 
-// live tells a page whenever something has changed since it was made.
+// live tells a page whenever something has changed since it was made. A page that shows counts,
+// which may be a little older than the page, is told once more when they are sure to be new.
 func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 	secure(w.Header())
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -61,11 +64,17 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 	}
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	written := time.Time{}
+	counted := r.FormValue("counted") != ""
+	written, changed := time.Time{}, u.now()
 	for {
 		now := u.now()
-		switch beat := u.beat(r.Context()); {
-		case beat != seen:
+		beat := u.beat(r.Context())
+		old := counted && !changed.IsZero() && now.Sub(changed) >= countedBy
+		switch {
+		case beat != seen, old:
+			if changed = now; beat == seen {
+				changed = time.Time{}
+			}
 			seen, written = beat, now
 			fmt.Fprintf(w, "event: change\nid: %s\ndata: %s\n\n", beat, beat)
 		case now.Sub(written) > quietAfter:

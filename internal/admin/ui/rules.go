@@ -186,16 +186,35 @@ func (u *UI) drawFlows(infos []rules.Info) *flowMap {
 	for i := range m.Right {
 		m.Right[i].Y, m.Right[i].TextY = m.Right[i].Y+shiftRight, m.Right[i].TextY+shiftRight
 	}
+	from, to := map[int]int{}, map[int]int{}
+	for _, e := range m.Edges {
+		from[e.sourceY]++
+		to[e.endY]++
+	}
 	var told []string
 	for i := range m.Edges {
 		e := &m.Edges[i]
-		e.draw(e.sourceY+shiftLeft, e.endY+shiftRight, i)
+		e.draw(e.sourceY+shiftLeft, e.endY+shiftRight, labelAt(from[e.sourceY], to[e.endY], i))
 		if i < 10 {
 			told = append(told, e.Rule+": "+e.From+" to "+e.To)
 		}
 	}
 	m.Label = "Map of the flows between rooms. " + strings.Join(told, "; ")
 	return m
+}
+
+// labelAt is how far along edge i its label stands: at the end that it has for itself, so that the
+// labels of edges that run together stay apart.
+func labelAt(from, to, i int) float64 {
+	switch {
+	case from > 1 && to == 1:
+		return 0.75
+	case from == 1 && to > 1:
+		return 0.25
+	case from > 1:
+		return []float64{0.34, 0.5, 0.66}[i%3]
+	}
+	return 0.5
 }
 
 // place finds or makes the node of an end and returns the height of its middle.

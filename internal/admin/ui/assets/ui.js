@@ -4,26 +4,54 @@
 
   // The mark beside the title tells whether the page follows what happens.
   let following = false;
-  const mark = (on) => {
-    following = on;
-    for (const el of document.querySelectorAll('.live')) el.hidden = !on;
+  let missed = false; // the page was not updated, because somebody uses it
+  const mark = () => {
+    for (const el of document.querySelectorAll('.live')) {
+      el.hidden = !following;
+      el.classList.toggle('still', missed);
+      el.textContent = missed ? 'not updated while in use' : 'live';
+    }
   };
-  document.addEventListener('htmx:sseOpen', () => mark(true));
-  document.addEventListener('htmx:sseError', () => mark(false));
-  document.addEventListener('htmx:sseClose', () => mark(false));
-  document.addEventListener('htmx:afterSettle', () => mark(following));
+  const follow = (on) => {
+    following = on;
+    mark();
+  };
+  document.addEventListener('htmx:sseOpen', () => follow(true));
+  document.addEventListener('htmx:sseError', () => follow(false));
+  document.addEventListener('htmx:sseClose', () => follow(false));
+  document.addEventListener('htmx:afterSettle', mark);
 
-  // A part of a page that somebody is using stays as it is: it would lose what they chose or wrote.
-  const inUse = (live) =>
-    live.querySelector('input[type=checkbox]:checked, details[open]') !== null ||
-    (live.contains(document.activeElement) && document.activeElement.matches('input, select, textarea'));
+  // A part of a page that somebody is using stays as it is: it would lose what they chose or wrote,
+  // and who goes through it with the keyboard would be thrown back to the top.
+  const inUse = (live) => live.querySelector('input[type=checkbox]:checked, details[open], :is(input, select, textarea):focus, :focus-visible') !== null;
+  const holdStill = (live) => {
+    if (!inUse(live)) return false;
+    missed = true;
+    mark();
+    return true;
+  };
   document.addEventListener('htmx:beforeRequest', (e) => {
-    if (e.target.id === 'live' && inUse(e.target)) e.preventDefault();
+    if (e.target.id === 'live' && holdStill(e.target)) e.preventDefault();
   });
 
   // Somebody may have begun to use it while the answer was under way.
   document.addEventListener('htmx:beforeSwap', (e) => {
-    if (e.detail.target.id === 'live' && inUse(e.detail.target)) e.detail.shouldSwap = false;
+    if (e.detail.target.id === 'live') {
+      if (holdStill(e.detail.target)) e.detail.shouldSwap = false;
+      else missed = false;
+    }
+  });
+
+  // What was missed is shown as soon as nobody uses it any more.
+  const catchUp = () => setTimeout(() => {
+    const live = document.getElementById('live');
+    if (missed && live && !inUse(live)) window.htmx.trigger(live, 'sse:change');
+  });
+  for (const what of ['focusout', 'change', 'toggle']) document.addEventListener(what, catchUp, true);
+
+  // A button that was pressed may be gone with what it did: the keyboard goes on in the page's content.
+  document.addEventListener('htmx:afterSettle', (e) => {
+    if (e.target.id === 'main' && document.activeElement === document.body) e.target.focus({preventScroll: true});
   });
 
   // The event streams of pages that are not looked at are not needed.
