@@ -23,6 +23,7 @@ import (
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/store"
@@ -243,7 +244,14 @@ func (a *App) Addr() string { return a.publicAt.Addr().String() }
 func (a *App) AdminAddr() string { return a.adminAt.Addr().String() }
 
 // Reload loads the rules file now.
-func (a *App) Reload(ctx context.Context, cause string) error { return a.live.Reload(ctx, cause) }
+func (a *App) Reload(ctx context.Context, cause string) error {
+	err := guard.Call(func() error { return a.live.Reload(ctx, cause) })
+	var p *guard.Panic
+	if errors.As(err, &p) {
+		a.log.Error("rules not loaded", "err", err)
+	}
+	return err
+}
 
 // Run works until ctx ends, and then stops in the order in which work flows: no new
 // deliveries, the commits that have begun, the calls to portals that run, the rest. It
@@ -279,19 +287,25 @@ func (a *App) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	// What panics in one of these is a mistake of ours, and no reason to stop taking deliveries.
+	keep := func(ctx context.Context, name string, run func(context.Context) error) {
+		start(name, func() error {
+			return guard.Keep(ctx, a.log, name, func() error { return run(ctx) })
+		})
+	}
 	start("ingest", func() error { return a.ingest.Run(commits) })
-	start("rules", func() error { return a.live.Run(upkeep) })
-	start("routing", func() error { return a.routing.Run(upkeep) })
-	start("names", func() error { return a.ui.Run(upkeep) })
-	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
+	keep(upkeep, "rules", a.live.Run)
+	keep(upkeep, "routing", a.routing.Run)
+	keep(upkeep, "names", a.ui.Run)
+	keep(upkeep, "dispatch", a.dispatch.Run)
 	if a.store.Kind() == store.PostgreSQL {
-		start("replicas", func() error { return a.jobs.keepAlive(alive) })
+		keep(alive, "replicas", a.jobs.keepAlive)
 	}
 	if a.o.WatchWebhooks {
-		start("webhook watch", func() error { return a.watch.Run(upkeep) })
+		keep(upkeep, "webhook watch", a.watch.Run)
 	}
-	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
-	start("retention", func() error { return a.retain(upkeep) })
+	keep(upkeep, "catch-up", a.catchUp.Run)
+	keep(upkeep, "retention", a.retain)
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
 	a.log.Info("gateway started", "version", a.o.Version, "listen", a.Addr(), "admin_listen", a.AdminAddr())

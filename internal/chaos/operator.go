@@ -105,9 +105,9 @@ func (w *round) several() int {
 
 func (w *round) drawAct(n int) act {
 	switch {
-	case n < 20:
+	case n < 18:
 		return w.drawCancel(1)
-	case n < 32:
+	case n < 34:
 		return w.drawCancel(2 + w.rng.IntN(30))
 	case n < 45:
 		return w.drawCancelMany()
@@ -169,9 +169,9 @@ func resumption(key string) request {
 // drawCancel cancels some of what waits by ids, and asks for what is being sent as well: that it is
 // refused is for the gateway to know.
 func (w *round) drawCancel(many int) act {
-	n := w.rng.IntN(1 << 20)
-	return act{what: fmt.Sprintf("cancel %d", many), at: w.rng.IntN(w.options.replicas), crowd: w.several(), choose: func(ctx context.Context, api adminAPI) ([]request, error) {
-		list, err := pages[transfer](ctx, api, "transfers", "state", "blocked,queued,sending")
+	n, states := w.rng.IntN(1<<20), pick(w.rng, []string{"sending", "blocked,queued,sending"})
+	return act{what: fmt.Sprintf("cancel %d that are %s", many, states), at: w.rng.IntN(w.options.replicas), crowd: w.several(), choose: func(ctx context.Context, api adminAPI) ([]request, error) {
+		list, err := pages[transfer](ctx, api, "transfers", "state", states)
 		if err != nil || len(list) == 0 {
 			return nil, err
 		}

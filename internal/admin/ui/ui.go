@@ -21,6 +21,7 @@ import (
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
@@ -139,9 +140,11 @@ func New(o Options) (*UI, error) {
 // Run looks the names of rooms up, keeps the last hour counted, and does what takes long, until ctx ends.
 func (u *UI) Run(ctx context.Context) error {
 	var parts errgroup.Group
-	parts.Go(func() error { return u.keepFlow(ctx) })
-	parts.Go(func() error { return u.names.run(ctx) })
-	parts.Go(func() error { return u.tasks.run(ctx) })
+	for name, run := range map[string]func(context.Context) error{"last hour": u.keepFlow, "names": u.names.run, "tasks": u.tasks.run} {
+		parts.Go(func() error {
+			return guard.Keep(ctx, u.log, name, func() error { return run(ctx) })
+		})
+	}
 	return parts.Wait()
 }
 
