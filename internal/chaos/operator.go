@@ -137,21 +137,26 @@ func (w *round) planPause(at time.Duration) []event {
 	if chance(rng, 35) {
 		scope, name = "portal", portalName
 	}
-	lasts := time.Duration(100+rng.IntN(900)) * time.Millisecond
-	first, crowd, resumed := rng.IntN(w.options.replicas), w.several(), chance(rng, 60)
+	lasts := time.Duration(200+rng.IntN(1200)) * time.Millisecond
 	key := scope + " " + name
-	events := []event{w.planAct(at, act{what: "pause " + key, at: first, crowd: crowd, choose: func(context.Context, adminAPI) ([]request, error) {
-		until := time.Now().Add(lasts).Truncate(time.Millisecond)
-		if resumed {
-			until = until.Add(allAfternoon)
-		}
-		return []request{{
-			verb: pausing, method: http.MethodPost, path: "/api/v1/pauses", key: key, until: until,
-			body: map[string]any{"scope": scope, "name": name, "until": until, "reason": "we look into it"},
-		}}, nil
-	}})}
-	if resumed {
-		events = append(events, w.planAct(at+lasts, act{what: "resume " + key, at: rng.IntN(w.options.replicas), crowd: w.several(), choose: just(resumption(key))}))
+	hold := func(d time.Duration) act {
+		return act{what: fmt.Sprintf("pause %s for %s", key, d), at: rng.IntN(w.options.replicas), crowd: w.several(), choose: func(context.Context, adminAPI) ([]request, error) {
+			until := time.Now().Add(d).Truncate(time.Millisecond)
+			return []request{{
+				verb: pausing, method: http.MethodPost, path: "/api/v1/pauses", key: key, until: until,
+				body: map[string]any{"scope": scope, "name": name, "until": until, "reason": "we look into it"},
+			}}, nil
+		}}
+	}
+	var events []event
+	switch n := rng.IntN(100); {
+	case n < 35: // it ends by itself
+		events = append(events, w.planAct(at, hold(lasts)))
+	case n < 80: // somebody ends it
+		events = append(events, w.planAct(at, hold(allAfternoon)),
+			w.planAct(at+lasts, act{what: "resume " + key, at: rng.IntN(w.options.replicas), crowd: w.several(), choose: just(resumption(key))}))
+	default: // a shorter one takes its place
+		events = append(events, w.planAct(at, hold(allAfternoon)), w.planAct(at+lasts/2, hold(lasts/2)))
 	}
 	if chance(rng, 60) {
 		for i := range time.Duration(1 + rng.IntN(3)) {
@@ -316,12 +321,15 @@ func (w *round) adminOf(n int) (adminAPI, bool) {
 	return adminAPI{}, false
 }
 
-// endShift ends the pauses that would last for long.
+// endShift ends the pauses that would last for long, or may.
 func (w *round) endShift(ctx context.Context) error {
 	keys := map[string]bool{}
 	for _, r := range w.operator.requests {
-		if r.verb == pausing && time.Until(r.until) > allAfternoon/2 {
+		switch {
+		case r.verb == pausing && r.answer != refused && time.Until(r.until) > allAfternoon/2:
 			keys[r.key] = true
+		case r.verb == pausing && r.answer == agreed, r.verb == resuming && r.answer != unknown:
+			delete(keys, r.key)
 		}
 	}
 	for key := range keys {
