@@ -26,6 +26,7 @@ import (
 	"docspace-router/internal/config"
 	"docspace-router/internal/dispatch"
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/ingest"
 	"docspace-router/internal/routing"
 	"docspace-router/internal/rules"
@@ -70,7 +71,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	o.setDefaults()
 	a := &App{o: o, log: o.Logger.With("component", "app"), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
 	a.limited = slog.New(withoutRepeats(o.Logger.Handler(),
-		"portal", "reason", "event", "rule", "lane", "transfer_id", "operation_id", "parent", "job", "args"))
+		"portal", "reason", "event", "rule", "lane", "transfer_id", "operation_id", "parent", "job", "args", "panic"))
 	defer func() {
 		if err != nil {
 			a.close()
@@ -257,8 +258,10 @@ type serverLog struct{ log *slog.Logger }
 // Write implements io.Writer.
 func (s serverLog) Write(text []byte) (int, error) {
 	err := strings.TrimSpace(string(text))
-	if strings.HasPrefix(err, "http: panic serving") {
-		s.log.Error("request panicked", "err", err)
+	if what, panicked := strings.CutPrefix(err, "http: panic serving "); panicked {
+		what, _, _ = strings.Cut(what, "\n")
+		_, what, _ = strings.Cut(what, ": ") // the client's address
+		s.log.Error("request panicked", "panic", what, "err", err)
 	} else {
 		s.log.Warn("HTTP server warning", "err", err)
 	}
@@ -272,7 +275,14 @@ func (a *App) Addr() string { return a.publicAt.Addr().String() }
 func (a *App) AdminAddr() string { return a.adminAt.Addr().String() }
 
 // Reload loads the rules file now.
-func (a *App) Reload(ctx context.Context, cause string) error { return a.live.Reload(ctx, cause) }
+func (a *App) Reload(ctx context.Context, cause string) error {
+	err := guard.Call(func() error { return a.live.Reload(ctx, cause) })
+	var p *guard.Panic
+	if errors.As(err, &p) {
+		a.log.Error("rules not loaded", "err", err)
+	}
+	return err
+}
 
 // Run works until ctx ends, and then stops in the order in which work flows: no new
 // deliveries, the commits that have begun, the calls to portals that run, the rest. It
@@ -308,20 +318,26 @@ func (a *App) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	// What panics in one of these is a mistake of ours, and no reason to stop taking deliveries.
+	keep := func(ctx context.Context, name string, run func(context.Context) error) {
+		start(name, func() error {
+			return guard.Keep(ctx, a.log, name, func() error { return run(ctx) })
+		})
+	}
 	start("ingest", func() error { return a.ingest.Run(commits) })
-	start("rules", func() error { return a.live.Run(upkeep) })
-	start("routing", func() error { return a.routing.Run(upkeep) })
-	start("names", func() error { return a.names.Run(upkeep) })
-	start("pages", func() error { return a.ui.Run(upkeep) })
-	start("dispatch", func() error { return a.dispatch.Run(upkeep) })
+	keep(upkeep, "rules", a.live.Run)
+	keep(upkeep, "routing", a.routing.Run)
+	keep(upkeep, "names", a.names.Run)
+	keep(upkeep, "pages", a.ui.Run)
+	keep(upkeep, "dispatch", a.dispatch.Run)
 	if a.store.Kind() == store.PostgreSQL {
-		start("replicas", func() error { return a.jobs.keepAlive(alive) })
+		keep(alive, "replicas", a.jobs.keepAlive)
 	}
 	if a.o.WatchWebhooks {
-		start("webhook watch", func() error { return a.watch.Run(upkeep) })
+		keep(upkeep, "webhook watch", a.watch.Run)
 	}
-	start("catch-up", func() error { return a.catchUp.Run(upkeep) })
-	start("retention", func() error { return a.retain(upkeep) })
+	keep(upkeep, "catch-up", a.catchUp.Run)
+	keep(upkeep, "retention", a.retain)
 	start("webhook listener", func() error { return a.servePublic() })
 	start("admin listener", func() error { return a.admin.Serve(a.adminAt) })
 	a.log.Info("gateway started", "version", a.o.Version, "database", a.store.Kind(), "listen", a.Addr(), "admin_listen", a.AdminAddr())

@@ -12,6 +12,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 )
 
@@ -151,7 +152,9 @@ func (c *Catcher) Run(ctx context.Context) error {
 		for _, p := range c.o.Portals() {
 			// A portal that does not answer keeps no other waiting.
 			if ask, ok := c.begin(p.Name, regular && c.o.Window > 0); ok {
-				looks.Go(func() { c.end(ctx, p.Name, ask, c.look(ctx, p, ask)) })
+				looks.Go(func() {
+					c.end(ctx, p.Name, ask, guard.Call(func() error { return c.look(ctx, p, ask) }))
+				})
 			}
 		}
 		select {

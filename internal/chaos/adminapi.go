@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"docspace-router/internal/portalsim"
 )
@@ -28,6 +30,8 @@ type transfer struct {
 	Operation   int64          `json:"operation,omitempty"`
 	ResultID    portalsim.ID   `json:"result_id,omitempty"`
 	ResultTitle string         `json:"result_title,omitempty"`
+	QueuedAt    time.Time      `json:"queued_at"`
+	EndedAt     time.Time      `json:"ended_at"`
 }
 
 // ended reports whether the transfer has an outcome.
@@ -95,8 +99,51 @@ func (a adminAPI) status(ctx context.Context) (s status, err error) {
 	return s, err
 }
 
-// pages reads a list to its end.
-func pages[T any](ctx context.Context, a adminAPI, list string) ([]T, error) {
+// ask makes a request that changes something, and notes in it what came of it.
+func (a adminAPI) ask(ctx context.Context, r *request) {
+	r.asked, r.answer = time.Now(), unknown
+	defer func() { r.answered = time.Now() }()
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	var body bytes.Buffer
+	if r.body != nil {
+		if err := json.NewEncoder(&body).Encode(r.body); err != nil {
+			return
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, "http://"+a.address+r.path, &body)
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Author", r.author)
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil || resp.StatusCode >= http.StatusInternalServerError:
+		return
+	case resp.StatusCode != http.StatusOK:
+		r.answer = refused
+		return
+	}
+	r.answer, r.acted = agreed, 1
+	var many struct {
+		Acted *int `json:"acted"`
+	}
+	if json.Unmarshal(raw, &many) == nil && many.Acted != nil {
+		r.acted = *many.Acted
+	}
+}
+
+// askWithin bounds what a request may take while processes and the database die.
+const askWithin = 5 * time.Second
+
+// pages reads a list to its end, or what a filter's name and value lets through.
+func pages[T any](ctx context.Context, a adminAPI, list string, filter ...string) ([]T, error) {
 	var all []T
 	for cursor := ""; ; {
 		var page struct {
@@ -105,6 +152,9 @@ func pages[T any](ctx context.Context, a adminAPI, list string) ([]T, error) {
 			NextCursor string `json:"next_cursor"`
 		}
 		q := url.Values{"limit": {"1000"}}
+		for i := 0; i+1 < len(filter); i += 2 {
+			q.Set(filter[i], filter[i+1])
+		}
 		if cursor != "" {
 			q.Set("cursor", cursor)
 		}

@@ -56,12 +56,15 @@ type evidence struct {
 	deliveries []delivery
 	events     []routed
 	transfers  []transfer
+	requests   []*request          // the operator's
+	histories  map[int64][]steered // of each transfer
 }
 
 // compare tells everything that is not as it should be.
 func compare(e evidence) []finding {
+	told := append(e.checkTransfers(), e.checkSteering()...)
+	e.wants = e.withoutCancelled()
 	contents := append(e.checkFiles(), e.checkFolders()...)
-	told := e.checkTransfers()
 	type place struct {
 		to    portalsim.ID
 		entry *entry

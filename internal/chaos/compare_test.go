@@ -2,7 +2,9 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"docspace-router/internal/portalsim"
 )
@@ -189,6 +191,90 @@ func TestCompareWhatIsTold(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			if got := judge(tt.e); !slices.Equal(got, tt.want) {
+				t.Errorf("findings %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCompareWhatTheOperatorDid(t *testing.T) {
+	t.Parallel()
+	x := upload("1", "x.pdf", 101)
+	there, gone := shelf(file("60", "x.pdf", 101, 1)), shelf()
+	wants := []want{wantOf(x, "duplicate")}
+	events := []routed{{ID: 5, Trigger: "file.uploaded"}}
+	asked := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	after := func(s int) time.Time { return asked.Add(time.Duration(s) * time.Second) }
+	row := func(state string) transfer {
+		return transfer{ID: 3, Event: 5, Rule: "a", Kind: x.kind, EntryID: x.id, Destination: to, State: state}
+	}
+	all := func(transfer) bool { return true }
+	none := func(transfer) bool { return false }
+	cancel := func(who string, a answer, acted int) *request {
+		return &request{verb: cancelling, author: who, answer: a, acted: acted, covers: all}
+	}
+	retry := func(who string, acted int) *request {
+		return &request{verb: retrying, author: who, answer: agreed, acted: acted, covers: all}
+	}
+	done := func(list ...string) map[int64][]steered {
+		var out []steered
+		for _, text := range list {
+			outcome, reason, _ := strings.Cut(text, ": ")
+			out = append(out, steered{outcome, reason})
+		}
+		return map[int64][]steered{3: out}
+	}
+	cancelled, again := "cancelled: cancelled by A", "queued: queued again by B"
+	hold := func(key string, from, answered, until int) *request {
+		return &request{verb: pausing, key: key, author: "A", answer: agreed, asked: after(from), answered: after(answered), until: after(until)}
+	}
+	between := func(queued, ended int) transfer {
+		r := row("done")
+		r.QueuedAt, r.EndedAt = after(queued), after(ended)
+		return r
+	}
+	for _, tt := range []struct {
+		name      string
+		transfer  transfer
+		shelf     map[portalsim.ID][]portalsim.Entry
+		histories map[int64][]steered
+		requests  []*request
+		want      []class
+	}{
+		{"cancelled", row("cancelled"), gone, done(cancelled), []*request{cancel("A", agreed, 1)}, nil},
+		{"cancelled by a request whose answer is unknown", row("cancelled"), gone, done(cancelled), []*request{cancel("A", unknown, 0)}, nil},
+		{"a request whose answer is unknown did nothing", row("done"), there, nil, []*request{cancel("A", unknown, 0)}, nil},
+		{"cancelled and copied", row("cancelled"), there, done(cancelled), []*request{cancel("A", agreed, 1)}, []class{wrong}},
+		{"cancelled by nobody", row("cancelled"), gone, nil, nil, []class{lost, wrong}},
+		{"cancelled by somebody who asked for another", row("cancelled"), gone, done(cancelled), []*request{{verb: cancelling, author: "A", answer: unknown, covers: none}}, []class{wrong}},
+		{"cancelled by somebody who was refused", row("cancelled"), gone, done(cancelled), []*request{cancel("A", refused, 0)}, []class{wrong}},
+		{"told that it is cancelled, and it is not", row("done"), there, nil, []*request{cancel("A", agreed, 1)}, []class{wrong}},
+		{"cancelled and done all the same", row("done"), there, done(cancelled), []*request{cancel("A", agreed, 1)}, []class{wrong, wrong}},
+		{"cancelled and tried all the same", row("cancelled"), gone, done(cancelled, "again: refused"), []*request{cancel("A", agreed, 1)}, []class{wrong}},
+		{"cancelled twice", row("cancelled"), gone, done(cancelled, "cancelled: cancelled by C"), []*request{cancel("A", agreed, 1), cancel("C", agreed, 1)}, []class{wrong}},
+		{"cancelled and tried again", row("done"), there, done(cancelled, again), []*request{cancel("A", agreed, 1), retry("B", 1)}, nil},
+		{"tried again and not done", row("done"), gone, done(cancelled, again), []*request{cancel("A", agreed, 1), retry("B", 1)}, []class{lost}},
+		{"tried again by nobody", row("done"), there, done(cancelled, again), []*request{cancel("A", agreed, 1)}, []class{wrong}},
+
+		{"sent while its rule is paused", between(2, 3), there, nil, []*request{hold("rule a", 0, 1, 9)}, []class{wrong}},
+		{"sent while its portal is paused", between(2, 3), there, nil, []*request{hold("portal acme", 0, 1, 9)}, []class{wrong}},
+		{"sent while another rule is paused", between(2, 3), there, nil, []*request{hold("rule b", 0, 1, 9)}, nil},
+		{"queued before the pause", between(0, 3), there, nil, []*request{hold("rule a", 0, 1, 9)}, nil},
+		{"sent after the pause", between(2, 10), there, nil, []*request{hold("rule a", 0, 1, 9)}, nil},
+		{"sent after somebody ended the pause", between(2, 6), there, nil, []*request{hold("rule a", 0, 1, 9), {verb: resuming, key: "rule a", author: "B", answer: agreed, asked: after(4), answered: after(5)}}, nil},
+		{"sent before somebody ended the pause", between(2, 3), there, nil, []*request{hold("rule a", 0, 1, 9), {verb: resuming, key: "rule a", author: "B", answer: agreed, asked: after(4), answered: after(5)}}, []class{wrong}},
+		{"sent when somebody may have ended the pause", between(2, 3), there, nil, []*request{hold("rule a", 0, 1, 9), {verb: resuming, key: "rule a", author: "B", answer: unknown, asked: after(-2), answered: after(-1)}}, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			e := evidence{wants: wants, shelves: tt.shelf, events: events, transfers: []transfer{tt.transfer}, histories: tt.histories, requests: tt.requests}
+			e.entries = map[entryKey]*entry{{x.kind, x.id}: x}
+			var got []class
+			for _, f := range compare(e) {
+				got = append(got, f.class)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, tt.want) {
 				t.Errorf("findings %q, want %q", got, tt.want)
 			}
 		})

@@ -149,7 +149,7 @@ func TestAScenarioFollowsFromItsSeed(t *testing.T) {
 		w := &round{scenario: s, cast: c, people: newPeople(s, c), options: roundOptions{replicas: 1}}
 		var b strings.Builder
 		b.WriteString(rulesText("http://portal", s.rules))
-		for _, ev := range append(w.timeline(), w.trouble()...) {
+		for _, ev := range slices.Concat(w.timeline(), w.trouble(), w.steering()) {
 			fmt.Fprintln(&b, ev.at, ev.what)
 		}
 		return b.String()

@@ -38,6 +38,8 @@ type round struct {
 	log      *journal
 	balancer *balancer
 	replicas []*replica
+	operator operator
+	encore   []act // what the operator does once all is done
 	key      string
 	undo     []func() // removes the faults injected so far
 	hangs    bool
@@ -62,8 +64,9 @@ type result struct {
 	kills      int
 	stops      int
 	faults     map[string]int
-	writes     int // calls that start operations
-	written    int // entries in them
+	steps      map[string]int // what the operator asked for, and what became of it
+	writes     int            // calls that start operations
+	written    int            // entries in them
 	transfers  int
 	lateness   time.Duration // of the machine's timers, at worst
 	findings   []finding
@@ -126,6 +129,8 @@ func (w *round) play(ctx context.Context) (err error) {
 		}
 	}()
 	w.addWebhooks(w.balancer.url, w.hooks)
+	w.operator.client = &http.Client{Transport: &http.Transport{}}
+	defer w.operator.client.CloseIdleConnections()
 
 	stall := watchTimers(ctx)
 	if err := w.disturb(ctx); err != nil {
@@ -241,7 +246,7 @@ func (w *round) revive(i int) {
 func (w *round) disturb(ctx context.Context) error {
 	began := time.Now()
 	var group errgroup.Group
-	for _, line := range [][]event{w.timeline(), w.trouble()} {
+	for _, line := range [][]event{w.timeline(), w.trouble(), w.steering()} {
 		group.Go(func() error {
 			for _, ev := range line {
 				if err := pause(ctx, time.Until(began.Add(ev.at))); err != nil {
@@ -274,6 +279,21 @@ func (w *round) calm(ctx context.Context) error {
 	w.log.add("faults removed")
 	ctx, cancel := context.WithTimeout(ctx, w.options.patience)
 	defer cancel()
+	if err := w.endShift(ctx); err != nil {
+		return err
+	}
+	if err := w.rest(ctx); err != nil {
+		return err
+	}
+	for _, a := range w.encore {
+		w.log.add("once more: %s", a.what)
+		w.perform(ctx, a)
+	}
+	return w.rest(ctx)
+}
+
+// rest waits until nothing is left to do anywhere.
+func (w *round) rest(ctx context.Context) error {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	var last string
@@ -360,8 +380,17 @@ func (w *round) collect(ctx context.Context) (evidence, error) {
 	if e.events, err = pages[routed](ctx, api, "events"); err != nil {
 		return e, err
 	}
-	e.transfers, err = pages[transfer](ctx, api, "transfers")
+	if e.transfers, err = pages[transfer](ctx, api, "transfers"); err != nil {
+		return e, err
+	}
 	w.result.transfers = len(e.transfers)
+	e.requests = w.operator.requests
+	if e.histories, err = histories(ctx, api, e.transfers); err != nil {
+		return e, err
+	}
+	w.result.steps = e.steps()
+	held, err := heldStill(ctx, api)
+	w.odd = append(w.odd, held...)
 	return e, err
 }
 
@@ -381,6 +410,9 @@ func (w *round) explain(e evidence) string {
 			fmt.Fprintf(&b, "  transfer %d: event %d, rule %s, %s/%s of %s %s %q to %s: %s after %d attempts, operation %d, result %s %q; %s\n",
 				t.ID, t.Event, t.Rule, t.Action, t.Conflict, t.Kind, t.EntryID, t.Title, t.Destination, t.State, t.Attempts,
 				t.Operation, t.ResultID, t.ResultTitle, t.Reason)
+			for _, s := range e.histories[t.ID] {
+				fmt.Fprintf(&b, "    %s: %s\n", s.Outcome, s.Reason)
+			}
 		}
 	}
 	for _, op := range w.portal.Operations() {

@@ -33,8 +33,9 @@ func (t *table) add(r result, out io.Writer) {
 	for _, n := range r.faults {
 		faults += n
 	}
-	fmt.Fprintf(out, "seed %d: %s in %.1f s: %d deliveries, %d transfers in %d writes, %d kills, %d stops, %d faults\n",
-		r.seed, verdict, r.took.Seconds(), r.deliveries, r.transfers, r.writes, r.kills, r.stops, faults)
+	fmt.Fprintf(out, "seed %d: %s in %.1f s: %d deliveries, %d transfers in %d writes, %d kills, %d stops, %d faults; the operator asked %d times, %d unanswered: %d pauses, %d replays, %d cancelled, %d queued again\n",
+		r.seed, verdict, r.took.Seconds(), r.deliveries, r.transfers, r.writes, r.kills, r.stops, faults,
+		r.steps[asked], r.steps[unanswered], r.steps[string(pausing)], r.steps[string(replaying)], r.steps[cancelledByThem], r.steps[queuedByThem])
 	if r.err != nil {
 		fmt.Fprintf(out, "  not judged: %v\n", r.err)
 	}
@@ -55,7 +56,7 @@ func (t *table) print(out io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var sum result
-	sum.faults = map[string]int{}
+	sum.faults, sum.steps = map[string]int{}, map[string]int{}
 	classes := map[class]int{}
 	notJudged, failed := 0, 0
 	var longest, latest time.Duration
@@ -70,6 +71,9 @@ func (t *table) print(out io.Writer) {
 		sum.written += r.written
 		for name, n := range r.faults {
 			sum.faults[name] += n
+		}
+		for name, n := range r.steps {
+			sum.steps[name] += n
 		}
 		for _, f := range distinct(r.findings) {
 			classes[f.class]++
@@ -91,6 +95,9 @@ func (t *table) print(out io.Writer) {
 	row("kills", "%d, and %d stops", sum.kills, sum.stops)
 	for _, name := range slices.Sorted(maps.Keys(sum.faults)) {
 		row("fault: "+name, "%d", sum.faults[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(sum.steps)) {
+		row("operator: "+name, "%d", sum.steps[name])
 	}
 	row("lost", "%d", classes[lost])
 	row("doubled", "%d", classes[doubled])

@@ -11,6 +11,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 )
 
@@ -96,11 +97,15 @@ func findAll(ctx context.Context, portal Portal, transfers []store.Transfer) []s
 	group.SetLimit(8)
 	for i, t := range transfers {
 		group.Go(func() error {
-			all[i].entry, all[i].err = find(ctx, portal, t)
-			return nil
+			return guard.Call(func() error {
+				all[i].entry, all[i].err = find(ctx, portal, t)
+				return nil
+			})
 		})
 	}
-	_ = group.Wait() // no member returns an error
+	if err := group.Wait(); err != nil {
+		panic(err) // the job's own, which the queue repeats
+	}
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 )
 
@@ -254,16 +255,18 @@ func (c comparer) compare(ctx context.Context, want, got listing, into event.ID)
 			continue // of several with one title nobody knows which became which
 		}
 		group.Go(func() error {
-			source, err := c.source(ctx, p.want.ID)
-			if err != nil && !docspace.IsGone(err) {
+			return guard.Call(func() error {
+				source, err := c.source(ctx, p.want.ID)
+				if err != nil && !docspace.IsGone(err) {
+					return err
+				}
+				made, err := c.copy(ctx, p.got.ID)
+				if err != nil && !docspace.IsGone(err) {
+					return err
+				}
+				below[i], err = c.compare(ctx, source, made, p.got.ID)
 				return err
-			}
-			made, err := c.copy(ctx, p.got.ID)
-			if err != nil && !docspace.IsGone(err) {
-				return err
-			}
-			below[i], err = c.compare(ctx, source, made, p.got.ID)
-			return err
+			})
 		})
 	}
 	if err := group.Wait(); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 )
 
@@ -203,9 +204,11 @@ func (d *Dispatcher) inspect(ctx context.Context, portal Portal, op *store.Opera
 	group.SetLimit(4)
 	for i, t := range transfers {
 		if e, ok := credit[t.ID]; ok {
-			group.Go(func() (err error) {
-				found[i], err = d.compare(ctx, portal, op, t, e.id)
-				return err
+			group.Go(func() error {
+				return guard.Call(func() (err error) {
+					found[i], err = d.compare(ctx, portal, op, t, e.id)
+					return err
+				})
 			})
 		}
 	}

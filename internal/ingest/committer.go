@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 	"docspace-router/internal/tracing"
 )
@@ -131,30 +132,18 @@ func (c *committer) commitGroup(ctx context.Context, group []waiter) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 	defer cancel()
 
-	ctx, span := c.span(ctx, group)
-
 	events := make([]store.NewEvent, len(group))
 	for i, w := range group {
 		events[i] = w.event
 	}
 	var ids []int64
-	err := c.store.InTx(ctx, func(tx *sql.Tx) error {
-		var err error
-		if ids, err = c.store.InsertEvents(ctx, tx, events); err != nil {
+	span := trace.SpanFromContext(ctx) // none
+	err := guard.Call(func() error {
+		ctx, span = c.span(ctx, group)
+		return c.store.InTx(ctx, func(tx *sql.Tx) (err error) {
+			ids, err = c.storeGroup(ctx, tx, events)
 			return err
-		}
-		stored := map[string][]int64{}
-		for i, id := range ids {
-			if id != 0 {
-				stored[events[i].Portal] = append(stored[events[i].Portal], id)
-			}
-		}
-		for portal, ids := range stored {
-			if err := c.enqueue(ctx, tx, portal, ids); err != nil {
-				return err
-			}
-		}
-		return nil
+		})
 	})
 	tracing.End(span, err)
 	c.metrics.groupSize.Observe(float64(len(group)))
@@ -165,4 +154,24 @@ func (c *committer) commitGroup(ctx context.Context, group []waiter) {
 			w.done <- result{duplicate: ids[i] == 0, span: span.SpanContext()}
 		}
 	}
+}
+
+// storeGroup stores events and inserts the jobs that route them. An id is 0 where the event is known.
+func (c *committer) storeGroup(ctx context.Context, tx *sql.Tx, events []store.NewEvent) ([]int64, error) {
+	ids, err := c.store.InsertEvents(ctx, tx, events)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string][]int64{}
+	for i, id := range ids {
+		if id != 0 {
+			stored[events[i].Portal] = append(stored[events[i].Portal], id)
+		}
+	}
+	for portal, ids := range stored {
+		if err := c.enqueue(ctx, tx, portal, ids); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }

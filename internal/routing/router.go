@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 	"docspace-router/internal/store"
 )
@@ -229,7 +230,11 @@ func (r *Router) decideAll(ctx context.Context, snap Snapshot, pending []store.P
 	group.SetLimit(r.o.Lookups)
 	for i, p := range pending {
 		group.Go(func() error {
-			decisions[i] = r.traced(ctx, snap, p)
+			// A panic here would end the process, and again each time the job is repeated: it is this
+			// event's alone, which is tried again like any that cannot be decided.
+			if err := guard.Call(func() error { decisions[i] = r.traced(ctx, snap, p); return nil }); err != nil {
+				decisions[i] = store.Decision{EventID: p.ID, Was: p.Owed, State: event.EventPending, Owed: p.Owed, Reason: err.Error()}
+			}
 			return nil
 		})
 	}

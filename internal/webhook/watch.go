@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/guard"
 )
 
 // Portal is a portal whose webhook is watched.
@@ -122,7 +123,11 @@ func (w *Watch) Run(ctx context.Context) error {
 		var checks sync.WaitGroup
 		for _, p := range w.o.Portals() {
 			if w.due(p.Wish.Portal, all) {
-				checks.Go(func() { w.check(ctx, p) })
+				checks.Go(func() {
+					if err := guard.Call(func() error { w.check(ctx, p); return nil }); err != nil {
+						w.log.Error("webhook not checked", "portal", p.Wish.Portal, "err", err)
+					}
+				})
 			}
 		}
 		checks.Wait()

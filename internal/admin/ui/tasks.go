@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"docspace-router/internal/guard"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
@@ -106,7 +107,7 @@ func (ts *tasks) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case t := <-ts.queue:
-			err := ts.work(ctx, t)
+			err := guard.Call(func() error { return ts.work(ctx, t) })
 			t.mu.Lock()
 			t.ended = true
 			switch {

@@ -22,6 +22,7 @@ import (
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
@@ -138,8 +139,11 @@ func New(o Options) (*UI, error) {
 // Run keeps the last hour counted, and does what takes long, until ctx ends.
 func (u *UI) Run(ctx context.Context) error {
 	var parts errgroup.Group
-	parts.Go(func() error { return u.keepFlow(ctx) })
-	parts.Go(func() error { return u.tasks.run(ctx) })
+	for name, run := range map[string]func(context.Context) error{"last hour": u.keepFlow, "tasks": u.tasks.run} {
+		parts.Go(func() error {
+			return guard.Keep(ctx, u.log, name, func() error { return run(ctx) })
+		})
+	}
 	return parts.Wait()
 }
 
