@@ -15,7 +15,7 @@ const (
 	stepTime    = 40 * time.Millisecond
 	stepPause   = 3 // times what the step took
 	longestRest = 200 * time.Millisecond
-	smallest    = 50 // rows that a step looks at
+	smallest    = 200 // rows that a step looks at
 	largest     = 500
 )
 
