@@ -43,6 +43,7 @@ func (a api) registerBackfills(routes huma.API) {
 }
 
 type backfillRequest struct {
+	Author
 	Body struct {
 		Rule    string    `json:"rule" minLength:"1" doc:"the rule's name"`
 		Portal  string    `json:"portal,omitempty" doc:"needed for a rule of several portals"`
@@ -77,10 +78,7 @@ func backfillError(err error) error {
 	}
 }
 
-func (a api) startBackfill(ctx context.Context, in *struct {
-	Author
-	backfillRequest
-}) (*backfillOutput, error) {
+func (a api) startBackfill(ctx context.Context, in *backfillRequest) (*backfillOutput, error) {
 	return a.answer(a.Backfill.Start(ctx, in.request(), in.Author.Author))
 }
 
@@ -94,7 +92,7 @@ func (a api) backfill(ctx context.Context, in *backfillInput) (*backfillOutput, 
 
 func (a api) cancelBackfill(ctx context.Context, in *struct {
 	Author
-	backfillInput
+	ID int64 `path:"id" minimum:"1" doc:"the id of the backfill"`
 }) (*backfillOutput, error) {
 	return a.answer(a.Backfill.Cancel(ctx, in.ID, in.Author.Author))
 }
