@@ -401,6 +401,24 @@ func (w walk) transfers(before int64) (rows where) {
 // search looks at a window of the newest rows. Where all rows are searched for a title, an index has
 // all that is looked at.
 func (l list[T]) search(ctx context.Context, s *Store, f Filter, w walk) ([]T, error) {
+	query, rows := l.newest(s, f, w, window)
+	ids, err := queryColumn[int64](ctx, s.read, `SELECT id`+query+` ORDER BY id DESC LIMIT `+rows.value(f.Limit), rows.args...)
+	if err != nil {
+		return nil, err
+	}
+	var items []T
+	err = inChunks(ids, 500, func(chunk []int64) error {
+		part, err := queryAll(ctx, s.read, l.scan, `SELECT `+l.columns+` FROM `+l.table+` WHERE id IN `+placeholders(1, len(chunk)), anys(chunk)...)
+		items = append(items, part...)
+		return err
+	})
+	slices.SortFunc(items, func(a, b T) int { return int(l.id(b) - l.id(a)) })
+	return items, err
+}
+
+// newest is the part of a query that has what a filter lets through of the newest rows, most of them at
+// most. The limit also keeps the database to the index that was chosen.
+func (l list[T]) newest(s *Store, f Filter, w walk, most int64) (query string, rows where) {
 	from, columns := l.table, []string{"id"}
 	if s.kind == SQLite && len(w.along) == 0 && len(w.rest) == 0 && !w.windowed() {
 		from += " INDEXED BY " + l.table + "_search"
@@ -416,22 +434,37 @@ func (l list[T]) search(ctx context.Context, s *Store, f Filter, w walk) ([]T, e
 			}
 		}
 	}
-	rows := w.rows(f.Before)
-	query := `SELECT id FROM (SELECT ` + strings.Join(columns, ", ") + ` FROM ` + from + rows.String() + ` ORDER BY id DESC LIMIT ` + rows.value(window) + `) AS newest`
+	rows = w.rows(f.Before)
+	query = ` FROM (SELECT ` + strings.Join(columns, ", ") + ` FROM ` + from + rows.String() + ` ORDER BY id DESC LIMIT ` + rows.value(most) + `) AS newest`
 	rows.conditions = nil
 	rows.all(rest)
-	ids, err := queryColumn[int64](ctx, s.read, query+rows.String()+` ORDER BY id DESC LIMIT `+rows.value(f.Limit), rows.args...)
-	if err != nil {
-		return nil, err
+	return query + rows.String(), rows
+}
+
+// count counts what a filter lets through.
+func (l list[T]) count(ctx context.Context, s *Store, f Filter) (total int, err error) {
+	rooms := f.Rooms
+	f.Rooms = nil
+	var from int64
+	if from, f.Before, err = l.span(ctx, s, f); err != nil {
+		return 0, err
 	}
-	var items []T
-	err = inChunks(ids, 500, func(chunk []int64) error {
-		part, err := queryAll(ctx, s.read, l.scan, `SELECT `+l.columns+` FROM `+l.table+` WHERE id IN `+placeholders(1, len(chunk)), anys(chunk)...)
-		items = append(items, part...)
-		return err
-	})
-	slices.SortFunc(items, func(a, b T) int { return int(l.id(b) - l.id(a)) })
-	return items, err
+	for _, state := range lists(f) {
+		w, err := l.walk(ctx, s, f, from, state)
+		if err != nil {
+			return 0, err
+		}
+		if len(rooms) > 0 {
+			w.rest = append(w.rest, inRooms(rooms))
+		}
+		query, rows := l.newest(s, f, w, math.MaxInt64)
+		n, err := one(queryColumn[int](ctx, s.read, `SELECT count(*)`+query, rows.args...))
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // find is the database's function that finds one text in another.

@@ -181,6 +181,12 @@ func TestPagesOfEveryFilter(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Errorf("%s: %d rows, want %d", table, len(got), len(want))
 				}
+				if table == "events" {
+					continue
+				}
+				if n, err := h.CountTransfers(t.Context(), f); err != nil || n != len(want) {
+					t.Errorf("%d are counted, %v, want %d", n, err, len(want))
+				}
 			}
 		})
 	}
