@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -110,10 +111,7 @@ func New(o Options) (*UI, error) {
 	if o.Store == nil || o.Actions == nil || o.Rules == nil || o.Portals == nil || o.Reload == nil || o.Explain == nil || o.Try == nil || o.Link == nil || o.Names == nil {
 		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Names are required")
 	}
-	u := &UI{o: o, log: o.Logger.With("component", "ui"), session: newSession(o.Token), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
-	if u.log == nil {
-		u.log = slog.New(slog.DiscardHandler)
-	}
+	u := &UI{o: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("component", "ui"), session: newSession(o.Token), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
 	u.log = u.log.With("component", "ui")
 	shared, err := template.New("").Funcs(u.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html")
 	if err != nil {
