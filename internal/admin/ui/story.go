@@ -40,7 +40,11 @@ func (u *UI) story(ctx context.Context, t transferRow, ev store.StoredEvent) ([]
 		return nil, err
 	}
 	if err == nil {
-		add(step{At: op.StartedAt, Class: "sending", What: fmt.Sprintf("Sent as one of %s in operation %d", plural(op.Size, "transfer", "transfers"), op.ID), Why: op.Error})
+		sent := fmt.Sprintf("Sent alone in operation %d", op.ID)
+		if op.Size > 1 {
+			sent = fmt.Sprintf("Sent as one of %d transfers in operation %d", op.Size, op.ID)
+		}
+		add(step{At: op.StartedAt, Class: "sending", What: sent, Why: op.Error})
 	}
 	attempts, err := u.o.Store.Attempts(ctx, t.ID)
 	if err != nil {
