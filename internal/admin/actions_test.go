@@ -44,7 +44,10 @@ func TestActions(t *testing.T) {
 		code             int
 		part             string
 	}{
-		{"cancel what failed", "transfers/2/cancel", "", http.StatusConflict, "transfer 2: it is failed already"},
+		{"what failed is not given up by its rule", "transfers/cancel", `{"rule":"copies","dry_run":true}`, http.StatusOK, `"matched":0,"acted":0`},
+		{"but by its state", "transfers/cancel", `{"state":["failed"],"dry_run":true}`, http.StatusOK, `"matched":1,"acted":0`},
+		{"give up what failed", "transfers/2/cancel", "", http.StatusOK, `"reason":"cancelled by Ann"`},
+		{"give it up twice", "transfers/2/cancel", "", http.StatusConflict, "transfer 2: it is cancelled already"},
 		{"retry what failed", "transfers/2/retry", "", http.StatusOK, `"state":"queued"`},
 		{"retry it twice", "transfers/2/retry", "", http.StatusConflict, "only what failed or was cancelled"},
 		{"cancel it", "transfers/2/cancel", "", http.StatusOK, `"reason":"cancelled by Ann"`},

@@ -81,13 +81,13 @@ func (a *Actions) Count(ctx context.Context, action store.Action, f store.Filter
 }
 
 // Scope narrows a filter to the states in which an action is possible. What was cancelled is tried
-// again only when the filter says so: somebody meant it.
+// again, and what failed is given up, only when the filter says so: somebody meant it.
 func Scope(action store.Action, f store.Filter) store.Filter {
 	possible := action.States()
 	if len(f.States) == 0 {
-		f.States = possible
-		if action == store.Retry {
-			f.States = []string{"failed"}
+		f.States = []string{"failed"}
+		if action == store.Cancel {
+			f.States = []string{"blocked", "queued"}
 		}
 		return f
 	}

@@ -19,7 +19,7 @@ type Action string
 // The actions.
 const (
 	Retry  Action = "retry"  // queues what failed or was cancelled again, as if it were new
-	Cancel Action = "cancel" // ends what is blocked or queued; what is being sent can only be awaited
+	Cancel Action = "cancel" // ends what is blocked or queued, and gives up what failed; what is being sent can only be awaited
 )
 
 // States are the states in which a transfer can be acted on so.
@@ -27,7 +27,7 @@ func (a Action) States() []string {
 	if a == Retry {
 		return []string{string(event.Failed), string(event.Cancelled)}
 	}
-	return []string{string(event.Blocked), string(event.Queued)}
+	return []string{string(event.Blocked), string(event.Queued), string(event.Failed)}
 }
 
 // Acted is what an action did.
@@ -132,13 +132,13 @@ func cancel(ctx context.Context, tx *sql.Tx, t Transfer, author string, now time
 	switch t.State {
 	case event.Sending:
 		return "it is being sent: what the portal was asked to do can only be awaited", nil
-	case event.Blocked, event.Queued:
+	case event.Blocked, event.Queued, event.Failed:
 	default:
 		return fmt.Sprintf("it is %s already", t.State), nil
 	}
 	reason := "cancelled by " + author
 	_, err = tx.ExecContext(ctx, `UPDATE transfers SET state = 'cancelled', reason = $1, held_by = '', ended_at = $2
-		WHERE id = $3 AND state IN ('blocked', 'queued')`, reason, millis(now), t.ID)
+		WHERE id = $3 AND state IN ('blocked', 'queued', 'failed')`, reason, millis(now), t.ID)
 	if err != nil {
 		return "", err
 	}

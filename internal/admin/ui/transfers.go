@@ -222,7 +222,9 @@ func (u *UI) rows(ctx context.Context, list []store.Transfer) ([]transferRow, er
 func (t transferRow) CanRetry() bool { return t.State == event.Failed || t.State == event.Cancelled }
 
 // CanCancel is like CanRetry.
-func (t transferRow) CanCancel() bool { return t.State == event.Blocked || t.State == event.Queued }
+func (t transferRow) CanCancel() bool {
+	return t.State == event.Blocked || t.State == event.Queued || t.State == event.Failed
+}
 
 func (u *UI) ruleNames() []string {
 	infos := u.o.Rules().Table.Rules()
