@@ -98,13 +98,13 @@ func (s *Store) forAction(ctx context.Context, tx *sql.Tx, action Action, ids []
 		if err := lockAll(ctx, tx, keys); err != nil {
 			return fmt.Errorf("lock entries: %w", err)
 		}
-		these := `id IN ` + placeholders(1, len(chunk))
+		these := `SELECT id FROM transfers WHERE id IN ` + placeholders(1, len(chunk))
 		if action == Retry {
 			// The moves of the same entries will wait for their copies again.
-			these += ` OR state || '' = 'queued' AND "action" = 'move' AND (portal, entry_kind, entry_id) IN
-				(SELECT portal, entry_kind, entry_id FROM transfers WHERE ` + these + `)`
+			these += ` UNION SELECT m.id FROM transfers t JOIN transfers m ON m.portal = t.portal AND m.entry_kind = t.entry_kind
+				AND m.entry_id = t.entry_id WHERE t.id IN ` + placeholders(1, len(chunk)) + ` AND m.state || '' = 'queued' AND m."action" = 'move'`
 		}
-		if _, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE `+these+` ORDER BY id FOR UPDATE`, anys(chunk)...); err != nil {
+		if _, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE id IN (`+these+`) ORDER BY id FOR UPDATE`, anys(chunk)...); err != nil {
 			return fmt.Errorf("lock transfers: %w", err)
 		}
 		found, err = queryAll(ctx, tx, scanTransfer, query, anys(chunk)...)

@@ -258,7 +258,7 @@ func (s *Store) BackfillTransfers(ctx context.Context, id int64) (map[event.Stat
 	counts, err := queryAll(ctx, s.read, func(rows *sql.Rows) (c count, err error) {
 		err = rows.Scan(&c.state, &c.n)
 		return c, err
-	}, `SELECT state, count(*) FROM transfers WHERE backfill = $1 AND backfill <> 0 GROUP BY state`, id)
+	}, `SELECT state, count(*) FROM transfers WHERE backfill IN ($1, $2) AND backfill <> 0 GROUP BY state`, id, -id)
 	if err != nil {
 		return nil, fmt.Errorf("count transfers of backfill %d: %w", id, err)
 	}
@@ -296,7 +296,7 @@ func closeBackfill(ctx context.Context, tx *sql.Tx, id int64, state BackfillStat
 
 // CancelBackfill ends a backfill and cancels what it asked for and has not been sent. It returns
 // how many transfers that were; what is on its way to the portal ends as it ends. One that had
-// ended already stays as it is.
+// ended already stays as it is, and so does what an event relies on.
 func (s *Store) CancelBackfill(ctx context.Context, id int64) (cancelled int, err error) {
 	err = s.InTx(ctx, func(tx *sql.Tx) error {
 		if err := closeBackfill(ctx, tx, id, BackfillCancelled, s.now()); err != nil {

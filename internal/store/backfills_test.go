@@ -127,6 +127,40 @@ func TestAnEventOvertakesABackfill(t *testing.T) {
 	})
 }
 
+// TestWhatAnEventReliesOnOutlivesItsBackfill has a backfill's call refused after an event has found that it
+// brings what the event is about.
+func TestWhatAnEventReliesOnOutlivesItsBackfill(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string]func(h *harness){
+		"when the backfill is cancelled": func(h *harness) {
+			_, err := h.CancelBackfill(h.ctx(), 7)
+			h.must(err)
+		},
+		"when the entry changes again": func(h *harness) { h.route(h.planned(trigger("file.updated"), after(time.Hour))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			presented := h.event(func(e *NewEvent) { e.Event.WebhookID = BackfillWebhook(7) })
+			h.save(Decision{EventID: presented, State: event.EventRouted, Transfers: []NewTransfer{h.planned(ofBackfill)}})
+			op := h.claim(copyLane + backfillSuffix)
+			h.route(h.planned(trigger("file.updated"), func(t *NewTransfer) { t.HappenedHere = op.StartedAt.Add(-time.Minute) }))
+			if n := len(h.states()); n != 1 {
+				t.Fatalf("there are %d transfers", n)
+			}
+			_, err := h.SettleOperation(h.ctx(), op, []Outcome{{TransferID: 1, State: event.Queued, Unsent: true}}, "")
+			h.must(err)
+			then(h)
+			if got := h.states()[0]; got != event.Queued {
+				t.Errorf("what the event relies on is %s", got)
+			}
+			if counts, err := h.BackfillTransfers(h.ctx(), 7); err != nil || counts[event.Queued] != 1 {
+				t.Errorf("the backfill counts %v, %v", counts, err)
+			}
+		})
+	}
+}
+
 func TestABackfillTakesOnlyWritesToSpare(t *testing.T) {
 	t.Parallel()
 	h := open(t)

@@ -49,7 +49,7 @@ func (t NewTransfer) backfill() int64 { return BackfillOf(t.WebhookID) }
 func (s *Store) overtakeBackfill(ctx context.Context, tx *sql.Tx, t NewTransfer, newcomer int64, now time.Time) error {
 	_, err := tx.ExecContext(ctx, `UPDATE transfers SET state = 'cancelled', reason = $1, held_by = '', ended_at = $2
 		WHERE portal = $3 AND entry_kind = $4 AND entry_id = $5 AND rule = $6 AND base = $7
-			AND backfill <> 0 AND sent_at = 0 AND state || '' IN ('queued', 'blocked')`,
+			AND backfill > 0 AND sent_at = 0 AND state || '' IN ('queued', 'blocked')`,
 		fmt.Sprintf("event %d brings it sooner", newcomer), millis(now), t.Portal, string(t.Entry.Kind), string(t.Entry.ID),
 		t.Rule, string(t.base()))
 	if err != nil {

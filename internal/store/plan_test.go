@@ -65,7 +65,7 @@ func TestTheQueueIsReadAlongTheRightIndex(t *testing.T) {
 		{"WHERE state = 'blocked' AND id > $1 ORDER BY id LIMIT $2", "transfers_state (state=? AND id>?)"},
 		{"AND (portal, entry_kind, entry_id) IN", "SEARCH transfers USING INDEX transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"FROM transfers WHERE state = $1 AND portal = $2 ORDER BY id DESC", "transfers_state_portal (state=? AND portal=?)"},
-		{"backfill <> 0 AND sent_at = 0 AND state || ''", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
+		{"backfill > 0 AND sent_at = 0 AND state || ''", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},
 		{"WHERE backfill = $1 AND backfill <> 0 AND state IN", "transfers_backfill (backfill=? AND state=?)"},
 		{"WHERE webhook_id = $1 AND state = 'pending' AND owed <> ''", "events_owed (webhook_id=?)"},
 		{"AND rule || '' = $3", "transfers_entry (portal=? AND entry_kind=? AND entry_id=?)"},

@@ -122,8 +122,8 @@ func (s *Store) inOrder(table, condition string) string {
 	return `id IN (SELECT id FROM ` + table + ` WHERE ` + condition + ` ORDER BY id FOR UPDATE)`
 }
 
-// lockTwins locks, in the order of their ids, what transfers of some entries may queue again or
-// overtake. The entries themselves are locked already.
+// lockTwins locks, in the order of their ids, what transfers of some entries may queue again,
+// overtake or rely on. The entries themselves are locked already.
 func (s *Store) lockTwins(ctx context.Context, tx *sql.Tx, decisions []Decision) error {
 	if s.kind != PostgreSQL {
 		return nil
@@ -144,7 +144,7 @@ func (s *Store) lockTwins(ctx context.Context, tx *sql.Tx, decisions []Decision)
 		return nil
 	}
 	_, err := queryColumn[int64](ctx, tx, `SELECT id FROM transfers WHERE (portal, entry_kind, entry_id) IN (`+strings.Join(rows, ", ")+`)
-		AND (state || '' = 'failed' OR backfill <> 0 AND sent_at = 0 AND state || '' IN ('queued', 'blocked')) ORDER BY id FOR UPDATE`, args...)
+		AND (state || '' = 'failed' OR backfill > 0 AND state || '' IN ('queued', 'blocked', 'sending')) ORDER BY id FOR UPDATE`, args...)
 	if err != nil {
 		return fmt.Errorf("lock transfers of the same entries: %w", err)
 	}

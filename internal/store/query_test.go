@@ -485,4 +485,9 @@ func TestNobodyWaitsForAFullCount(t *testing.T) {
 	if got := count(); !got.CountedAt.Equal(h.time.now()) || both(got) != exact() || exact() == last {
 		t.Errorf("after the next: %+v, want %v", got, exact())
 	}
+	counted = h.time.now()
+	h.tally.err, h.tally.next = errors.New("the database is away"), time.Now().Add(time.Hour)
+	if got := count(); !got.CountedAt.Equal(counted) {
+		t.Errorf("after a full count that failed: %+v", got)
+	}
 }

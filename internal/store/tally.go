@@ -16,6 +16,13 @@ const Countable = 10_000
 // countingShare keeps the counting of everything to one part in so many of the time.
 const countingShare = 50
 
+// A full count that takes longer than longestCount has lost its database, and is begun again countAgain
+// after it failed.
+const (
+	longestCount = 2 * time.Minute
+	countAgain   = 30 * time.Second
+)
+
 // atMost counts rows, and stops at the first one beyond Countable.
 func atMost(from string) string {
 	return fmt.Sprintf(`(SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) AS counted)`, from, Countable+1)
@@ -48,7 +55,10 @@ func (s *Store) figure(g group, n int64) (figure int64, at time.Time, err error)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.countAll()
-	return max(n, t.counts[g]), t.at, t.err
+	if t.counts == nil {
+		return n, t.at, t.err
+	}
+	return max(n, t.counts[g]), t.at, nil // however old: it says so
 }
 
 // countAll begins a full count, unless there is one under way or the last one is too recent. It is called
@@ -60,7 +70,7 @@ func (s *Store) countAll() {
 		return
 	}
 	var ctx context.Context
-	ctx, t.cancel = context.WithCancel(context.Background())
+	ctx, t.cancel = context.WithTimeout(context.Background(), longestCount)
 	t.work.Go(func() {
 		at := s.now()
 		counts, err := s.fullCount(ctx)
@@ -68,10 +78,12 @@ func (s *Store) countAll() {
 		defer t.mu.Unlock()
 		t.cancel()
 		t.cancel = nil
-		t.next = time.Now().Add(countingShare * time.Since(began))
-		if t.err = err; err == nil {
-			t.counts, t.at = counts, at
+		if t.err = err; err != nil {
+			t.next = time.Now().Add(countAgain)
+			return
 		}
+		t.next = time.Now().Add(countingShare * time.Since(began))
+		t.counts, t.at = counts, at
 	})
 }
 

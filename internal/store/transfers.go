@@ -76,7 +76,7 @@ func (t NewTransfer) happening() string {
 // already reported the same happening. A move is blocked while a copy of the same entry has
 // not ended.
 func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now time.Time, touched map[string]bool) error {
-	var repeats []int64
+	var repeats []string
 	transfers := slices.Clone(d.Transfers)
 	slices.SortStableFunc(transfers, func(a, b NewTransfer) int {
 		return strings.Compare(string(a.Action), string(b.Action)) // "copy" < "move"
@@ -91,7 +91,7 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 				touched[twin.lane] = true
 			}
 			if twin.event != d.EventID { // else decided on in part before
-				repeats = append(repeats, twin.event)
+				repeats = append(repeats, twin.why)
 			}
 			continue
 		}
@@ -113,7 +113,7 @@ func (s *Store) insertTransfers(ctx context.Context, tx *sql.Tx, d Decision, now
 	if len(repeats) == 0 {
 		return nil
 	}
-	reason := fmt.Sprintf("event %d reported the same", repeats[0])
+	reason := repeats[0]
 	if d.Reason != "" {
 		reason = d.Reason + "; " + reason
 	}
@@ -143,7 +143,7 @@ func (s *Store) requeueSame(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 // Of the transfers of backfills, those that may be the twin of an event's.
 const (
 	notCancelled = `NOT (t.backfill <> 0 AND t.state = 'cancelled')`
-	notOvertaken = `NOT (t.backfill <> 0 AND (t.state = 'cancelled' OR t.sent_at = 0 AND t.state IN ('queued', 'blocked')))`
+	notOvertaken = `NOT (t.backfill <> 0 AND t.state = 'cancelled' OR t.backfill > 0 AND t.sent_at = 0 AND t.state IN ('queued', 'blocked'))`
 )
 
 // twin is a transfer that an earlier report of the same happening caused.
@@ -151,6 +151,7 @@ type twin struct {
 	found, requeued bool
 	event           int64
 	lane            string // its own: the rule may have changed since
+	why             string // it stands for the newcomer
 }
 
 // requeueTwin looks for a transfer that the same happening already caused, or the event itself
@@ -162,34 +163,44 @@ func (s *Store) requeueTwin(ctx context.Context, tx *sql.Tx, t NewTransfer, newc
 	var lane string
 	var action event.Action
 	var state event.State
-	var ended, replayed int64
+	var ended, replayed, sent, backfill int64
 	var found twin
-	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state, t.ended_at, e.replayed_at
+	err := tx.QueryRowContext(ctx, `SELECT t.id, t.event_id, t.lane, t."action", t.state, t.ended_at, e.replayed_at, t.sent_at, t.backfill
 		FROM transfers t JOIN events e ON e.id = t.event_id
 		WHERE t.portal = $1 AND t.entry_kind = $2 AND t.entry_id = $3 AND t.rule = $4 AND t.base = $5
 			AND (t.event_id = $12 OR t.happening = $6 AND t.happened_at BETWEEN $7 AND $8
 				AND (t.happened_at = $9 OR e."trigger" <> $10 OR e.webhook_id <> $11)
-				OR t.backfill <> 0 AND t.sent_at > $13)
+				OR t.backfill <> 0 AND t.sent_at > $13 AND t."action" = $14 AND t.conflict = $15)
 			AND `+among+`
 		ORDER BY t.id DESC LIMIT 1`,
 		t.Portal, string(t.Entry.Kind), string(t.Entry.ID), t.Rule, string(t.base()), t.happening(),
 		millis(t.HappenedAt.Add(-sameHappening)), millis(t.HappenedAt.Add(sameHappening)), millis(t.HappenedAt),
-		t.Trigger, t.WebhookID, newcomer, t.sentSince()).Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed)
+		t.Trigger, t.WebhookID, newcomer, t.sentSince(), string(t.Action), string(t.Conflict)).
+		Scan(&id, &found.event, &lane, &action, &state, &ended, &replayed, &sent, &backfill)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return twin{}, nil
 	case err != nil:
 		return twin{}, err
 	}
-	found.found = true
-	if state != event.Failed || found.event == newcomer && ended > replayed {
-		return found, nil
+	found.found, found.why = true, fmt.Sprintf("event %d reported the same", found.event)
+	if backfill != 0 && sent > t.sentSince() {
+		found.why = fmt.Sprintf("backfill %d has sent it since, as event %d", max(backfill, -backfill), found.event)
 	}
-	if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
-		return twin{}, err
+	if state == event.Failed && (found.event != newcomer || ended <= replayed) {
+		if state, err = initialState(ctx, tx, action, t.Portal, t.Entry); err != nil {
+			return twin{}, err
+		}
+		found.requeued, found.lane = true, lane
+		if err := queueAgain(ctx, tx, id, state, now); err != nil {
+			return twin{}, err
+		}
 	}
-	found.requeued, found.lane = true, lane
-	return found, queueAgain(ctx, tx, id, state, now)
+	if backfill > 0 && found.event != newcomer && !state.Ended() {
+		// The event has no other: whoever ends the backfill does not end this.
+		_, err = tx.ExecContext(ctx, `UPDATE transfers SET backfill = -backfill WHERE id = $1 AND backfill > 0`, id)
+	}
+	return found, err
 }
 
 // queueAgain gives a failed or cancelled transfer a new life. What it is known to have sent stays

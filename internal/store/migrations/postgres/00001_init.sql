@@ -64,7 +64,7 @@ CREATE TABLE transfers (
     operation_id    BIGINT  NOT NULL DEFAULT 0,
     -- The pause that next_attempt_at was put off by, as its key; empty while there is none.
     held_by         TEXT    NOT NULL DEFAULT '',
-    backfill        BIGINT  NOT NULL DEFAULT 0, -- of a transfer that a backfill asked for
+    backfill        BIGINT  NOT NULL DEFAULT 0, -- of a transfer that a backfill asked for; negative once an event relies on it
     result_id       TEXT    NOT NULL DEFAULT '',
     result_title    TEXT    NOT NULL DEFAULT '',
     result_version  INTEGER NOT NULL DEFAULT 0,
