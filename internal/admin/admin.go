@@ -86,9 +86,9 @@ func New(o Options) (http.Handler, error) {
 	c := huma.DefaultConfig("docspace-router admin API", o.Version)
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
 	routes := humamux.New(r, c)
-	huma.Get(routes, "/api/v1/status", a.status)
-	huma.Get(routes, "/api/v1/events", a.events)
-	huma.Get(routes, "/api/v1/transfers", a.transfers)
+	huma.Get(routes, "/api/v1/status", a.status, summary("Says how the gateway does: the rules in use, the portals, and how much there is in each state"))
+	huma.Get(routes, "/api/v1/events", a.events, summary("Lists events, the newest first"))
+	huma.Get(routes, "/api/v1/transfers", a.transfers, summary("Lists transfers, the newest first"))
 	a.registerExplain(routes)
 	a.registerCatchUp(routes)
 	a.registerStories(routes)

@@ -512,7 +512,7 @@ func TestBadParametersAreNamed(t *testing.T) {
 
 func TestTheAPIDescribesItself(t *testing.T) {
 	t.Parallel()
-	l := serve(t)
+	l := serve(t, func(o *Options) { o.Backfill = struct{ Backfills }{} })
 	doc := l.do(http.MethodGet, "/api/v1/openapi.json")
 	if doc.Code != http.StatusOK || doc.Type != "application/openapi+json" {
 		t.Fatalf("answer %d %s", doc.Code, doc.Type)
@@ -527,6 +527,14 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	}
 	if !strings.HasPrefix(openAPI.OpenAPI, "3.") || openAPI.Info.Version != "v1.2.3" {
 		t.Errorf("OpenAPI %s of version %s", openAPI.OpenAPI, openAPI.Info.Version)
+	}
+	for path, methods := range openAPI.Paths {
+		for method, operation := range methods {
+			// What has no summary gets one made of its path.
+			if text := operation.(map[string]any)["summary"].(string); strings.Contains(strings.ToLower(text), "api v1") {
+				t.Errorf("%s %s is described as %q", method, path, text)
+			}
+		}
 	}
 	for _, path := range []string{"/api/v1/status", "/api/v1/events", "/api/v1/transfers"} {
 		if openAPI.Paths[path]["get"] == nil {
