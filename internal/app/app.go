@@ -200,7 +200,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		RuleList:  a.ruleList,
 		Portals:   a.portalStatus,
 		PortalURL: a.portalURL,
-		Rooms:     a.names.Find,
+		Rooms:     a.names.FindSoon,
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Backfill:  a.backfills,
 		UI:        a.ui,
