@@ -201,6 +201,7 @@ func (a *App) build(ctx context.Context) (err error) {
 		Portals:   a.portalStatus,
 		PortalURL: a.portalURL,
 		Rooms:     a.names.FindSoon,
+		Name:      a.names.Of,
 		CatchUp:   admin.CatchUpOptions{Ask: a.askCatchUp, Status: a.catchUps},
 		Backfill:  a.backfills,
 		UI:        a.ui,
