@@ -141,7 +141,7 @@ func newBackfillList(env environment) *cobra.Command {
 			return nil
 		}
 		table := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tRULE\tPORTAL\tSTATE\tENTRIES\tROUTED\tENDED\tSTARTED")
+		fmt.Fprintln(table, "ID\tRULE\tPORTAL\tSTATE\tENTRIES\tROUTED\tENDED\t"+inZone("STARTED"))
 		for _, s := range list.Backfills {
 			ended, all := s.Ended()
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%d\t%d/%d\t%s\n", s.ID, s.Rule, s.Portal, s.State, s.Tally.Entries, s.Tally.Routed.Entries,

@@ -50,7 +50,7 @@ func newEventsList(env environment) *cobra.Command {
 			fmt.Fprintln(env.stderr, "no events")
 			return nil
 		}
-		t := newTable(env.stdout, "ID", "RECEIVED", "STATE", "TRIGGER", "TITLE", "WHY")
+		t := newTable(env.stdout, "ID", inZone("RECEIVED"), "STATE", "TRIGGER", "TITLE", "WHY")
 		for _, e := range all {
 			t.row(fmt.Sprint(e.ID), clockTime(e.ReceivedAt), string(e.State), t.cell(e.Trigger, 14), t.cell(e.Title, 26), printable(e.Reason))
 		}

@@ -136,7 +136,10 @@ func TestServe(t *testing.T) {
 	if out := list("list", "--room", "Kitchen"); out != "No room or folder that the rules name is called \"Kitchen\" or has this id.\nno transfers\n" {
 		t.Errorf("transfers list --room Kitchen: %s", out)
 	}
-	if out := list("show", "1"); !strings.Contains(out, fmt.Sprintf("from %s to folder %s,", source, dest)) {
+	if out := list("list"); !strings.Contains(out, "  rule-1  Client  Ours  Invoice.pdf") {
+		t.Errorf("transfers list: %s", out)
+	}
+	if out := list("show", "1"); !strings.Contains(out, fmt.Sprintf("from %s (Client) to folder %s (Ours),", source, dest)) {
 		t.Errorf("transfers show 1: %s", out)
 	}
 

@@ -202,7 +202,9 @@ func newTable(w io.Writer, head ...string) table {
 		columns, _, _ := term.GetSize(int(f.Fd())) // 0 with an error
 		t.width = max(columns, narrowest)
 	}
-	t.row(head...)
+	if len(head) > 0 {
+		t.row(head...)
+	}
 	return t
 }
 
@@ -249,6 +251,9 @@ func short(s string, width int) string {
 
 // clockTime writes a time for people.
 func clockTime(t time.Time) string { return t.Local().Format("01-02 15:04:05") }
+
+// inZone is the head of a column of times: it says once which zone they are in.
+func inZone(head string) string { return head + " (" + time.Now().Format("MST") + ")" }
 
 func clockTimeOr(t *time.Time, other string) string {
 	if t == nil {
