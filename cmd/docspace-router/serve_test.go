@@ -139,6 +139,14 @@ func TestServe(t *testing.T) {
 	if out := list("list"); !strings.Contains(out, "  rule-1  Client  Ours  Invoice.pdf") {
 		t.Errorf("transfers list: %s", out)
 	}
+	hint := "no transfers\nan event of that title came in, and may have matched no rule: events list -q 'x.pdf'\n"
+	eventually(t, "an event that led to no transfer is hinted at", func() bool { return list("list", "-q", "x.pdf") == hint })
+	if out := list("list", "-q", "y.pdf"); out != "no transfers\n" {
+		t.Errorf("transfers list -q y.pdf: %s", out)
+	}
+	if out := list("list", "-q", "invoice", "--state", "failed"); out != "no transfers\n" {
+		t.Errorf("transfers list -q invoice --state failed, which is done: %s", out)
+	}
 	if out := list("show", "1"); !strings.Contains(out, fmt.Sprintf("from %s (Client) to folder %s (Ours),", source, dest)) {
 		t.Errorf("transfers show 1: %s", out)
 	}

@@ -2,7 +2,12 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os/user"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,6 +128,57 @@ func TestManyAreChangedOnlyWithAYes(t *testing.T) {
 		}
 		if !strings.HasPrefix(errs.String(), "retry of 3 transfers. Go on? [y/N] ") {
 			t.Errorf("asked %q", errs.String())
+		}
+	}
+}
+
+func TestWhatChangesSomethingSaysWho(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Pointer[http.Request]
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(r)
+		_, _ = io.WriteString(w, "{}")
+	}))
+	t.Cleanup(gateway.Close)
+	for _, command := range []string{
+		"pause rule/copies --for 2h --reason audit", "resume rule/copies", "transfers retry 4", "transfers cancel 4", "events replay 4",
+		"backfill --rule copies --detach", "backfill cancel 4",
+	} {
+		for option, want := range map[string]string{"": "ann", "--author=Bea": "Bea"} {
+			args := append(strings.Fields(command), "--admin", gateway.URL)
+			if option != "" {
+				args = append(args, option)
+			}
+			var errs bytes.Buffer
+			env := environment{args: args, stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, lookup: variable("USER", "ann")}
+			if code := run(t.Context(), env); code != exitOK {
+				t.Errorf("%s: exit status %d: %s", command, code, &errs)
+			}
+			if got := asked.Load().Header.Get("X-Author"); got != want {
+				t.Errorf("%s %s is done by %q, want %q", command, option, got, want)
+			}
+		}
+	}
+}
+
+func variable(name, value string) func(string) (string, bool) {
+	return func(asked string) (string, bool) { return value, asked == name }
+}
+
+func TestAuthor(t *testing.T) {
+	t.Parallel()
+	account, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, value, want string }{
+		{"LOGNAME", " Ann ", "Ann"},
+		{"USER", "a\nb", account.Username},
+		{"USER", strings.Repeat("x", longestAuthor+1), account.Username},
+		{"HOME", "/", account.Username},
+	} {
+		if got := new(authorFlag).of(environment{lookup: variable(tt.name, tt.value)}); got != tt.want {
+			t.Errorf("%s=%q: author %q, want %q", tt.name, tt.value, got, tt.want)
 		}
 	}
 }

@@ -66,10 +66,26 @@ func newTransfersList(env environment) *cobra.Command {
 		}
 		tellRooms(env, rooms, note)
 		if output.value == "json" {
-			return writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
+			err = writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
+		} else {
+			err = printTransfers(env, all, more)
 		}
-		return printTransfers(env, all, more)
+		if err != nil || len(all) > 0 || list.search == "" {
+			return err
+		}
+		return hintAtEvents(cmd.Context(), env, gateway, list)
 	})
+}
+
+// hintAtEvents says that what was searched for came in and led to no transfer, where it did.
+func hintAtEvents(ctx context.Context, env environment, gateway adminFlags, l listFlags) error {
+	known := []string{"pending", "ignored", "failed"}
+	l = listFlags{known: known, states: strings.Join(known, ","), portal: l.portal, search: l.search, since: l.since, until: l.until, limit: 1}
+	found, _, err := collectEvents(ctx, gateway, &l)
+	if err == nil && len(found) > 0 {
+		fmt.Fprintf(env.stderr, "an event of that title came in, and may have matched no rule: events list -q %s\n", quoted(l.search))
+	}
+	return err
 }
 
 // tellRooms says which rooms and folders a name was taken for.
@@ -271,6 +287,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 	list.add(cmd, transferStates...)
 	list.addRoom(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
+	author := addAuthor(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		ids, err := idArgs("a transfer", args)
@@ -298,14 +315,14 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 		if !list.until.IsZero() {
 			scope.Until = &list.until.Time
 		}
-		return many(cmd.Context(), env, gateway, action, scope, yes, output.value)
+		return many(cmd.Context(), env, gateway, action, scope, author.of(env), yes, output.value)
 	})
 }
 
-func many(ctx context.Context, env environment, gateway adminFlags, action string, scope admin.ManyScope, yes bool, output string) error {
+func many(ctx context.Context, env environment, gateway adminFlags, action string, scope admin.ManyScope, author string, yes bool, output string) error {
 	send := func(s admin.ManyScope) (r admin.ManyResult, err error) {
 		err = gateway.call(ctx, apiCall{
-			method: http.MethodPost, path: "/api/v1/transfers/" + action, body: s, author: authorOf(env), within: time.Hour,
+			method: http.MethodPost, path: "/api/v1/transfers/" + action, body: s, author: author, within: time.Hour,
 		}, &r)
 		return r, err
 	}
