@@ -22,6 +22,7 @@ type backfillFlags struct {
 	since        moment
 	dryRun       bool
 	detach       bool
+	author       *authorFlag
 }
 
 func newBackfill(env environment) *cobra.Command {
@@ -56,6 +57,7 @@ some of the transfers failed; 2 wrong usage.`,
 	cmd.Flags().StringSliceVar(&flags.sources, "pair", nil, "only this source of the rule, the `id` of a room or folder; may be repeated")
 	cmd.Flags().Var(&flags.since, "since", "only what was created or changed since, such as 2026-01-31, 2026-01-31T08:00:00Z or 720h ago")
 	cmd.Flags().BoolVar(&flags.dryRun, "dry-run", false, "list what would be routed, and store nothing")
+	flags.author = addAuthor(cmd)
 	cmd.Flags().BoolVar(&flags.detach, "detach", false, "do not wait for the end")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := fromEnvironment(cmd, env); err != nil {
@@ -95,7 +97,7 @@ func (f backfillFlags) request() map[string]any {
 
 func runBackfill(ctx context.Context, env environment, gateway adminFlags, flags backfillFlags, output string) error {
 	var s backfill.Status
-	if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: "/api/v1/backfills", body: flags.request(), author: authorOf(env)}, &s); err != nil {
+	if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: "/api/v1/backfills", body: flags.request(), author: flags.author.of(env)}, &s); err != nil {
 		return backfillFailed("backfill", err)
 	}
 	if flags.detach {
@@ -141,7 +143,7 @@ func newBackfillList(env environment) *cobra.Command {
 			return nil
 		}
 		table := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tRULE\tPORTAL\tSTATE\tENTRIES\tROUTED\tENDED\tSTARTED")
+		fmt.Fprintln(table, "ID\tRULE\tPORTAL\tSTATE\tENTRIES\tROUTED\tENDED\t"+inZone("STARTED"))
 		for _, s := range list.Backfills {
 			ended, all := s.Ended()
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%d\t%d\t%d/%d\t%s\n", s.ID, s.Rule, s.Portal, s.State, s.Tally.Entries, s.Tally.Routed.Entries,
@@ -184,10 +186,11 @@ func newBackfillCancel(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
+	author := addAuthor(cmd)
 	output := addOutput(cmd)
 	return aboutBackfill(cmd, env, func(ctx context.Context, id int64) error {
 		var s backfill.Status
-		if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: fmt.Sprintf("/api/v1/backfills/%d/cancel", id), author: authorOf(env)}, &s); err != nil {
+		if err := gateway.call(ctx, apiCall{method: http.MethodPost, path: fmt.Sprintf("/api/v1/backfills/%d/cancel", id), author: author.of(env)}, &s); err != nil {
 			return backfillFailed("cancel backfill", err)
 		}
 		return printBackfill(env.stdout, output.value, s)

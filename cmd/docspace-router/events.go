@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,13 +35,7 @@ func newEventsList(env environment) *cobra.Command {
 	list.addLimit(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, _ []string) error {
-		all, more, err := collect(cmd.Context(), gateway, "/api/v1/events", &list, func() (any, func() ([]admin.Event, string)) {
-			var page struct {
-				Events     []admin.Event `json:"events"`
-				NextCursor string        `json:"next_cursor"`
-			}
-			return &page, func() ([]admin.Event, string) { return page.Events, page.NextCursor }
-		})
+		all, more, err := collectEvents(cmd.Context(), gateway, &list)
 		switch {
 		case err != nil:
 			return err
@@ -50,7 +45,7 @@ func newEventsList(env environment) *cobra.Command {
 			fmt.Fprintln(env.stderr, "no events")
 			return nil
 		}
-		t := newTable(env.stdout, "ID", "RECEIVED", "STATE", "TRIGGER", "TITLE", "WHY")
+		t := newTable(env.stdout, "ID", inZone("RECEIVED"), "STATE", "TRIGGER", "TITLE", "WHY")
 		for _, e := range all {
 			t.row(fmt.Sprint(e.ID), clockTime(e.ReceivedAt), string(e.State), t.cell(e.Trigger, 14), t.cell(e.Title, 26), printable(e.Reason))
 		}
@@ -61,6 +56,16 @@ func newEventsList(env environment) *cobra.Command {
 			fmt.Fprintf(env.stderr, "there are more: narrow the list, or raise --limit above %d\n", len(all))
 		}
 		return nil
+	})
+}
+
+func collectEvents(ctx context.Context, gateway adminFlags, l *listFlags) (all []admin.Event, more bool, err error) {
+	return collect(ctx, gateway, "/api/v1/events", l, func() (any, func() ([]admin.Event, string)) {
+		var page struct {
+			Events     []admin.Event `json:"events"`
+			NextCursor string        `json:"next_cursor"`
+		}
+		return &page, func() ([]admin.Event, string) { return page.Events, page.NextCursor }
 	})
 }
 
@@ -134,6 +139,7 @@ is left alone. If that transfer failed, it is queued again.`,
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
+	author := addAuthor(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		ids, err := idArgs("an event", args)
@@ -142,7 +148,7 @@ is left alone. If that transfer failed, it is queued again.`,
 		}
 		var e admin.Event
 		if err := gateway.call(cmd.Context(), apiCall{
-			method: http.MethodPost, path: fmt.Sprintf("/api/v1/events/%d/replay", ids[0]), author: authorOf(env),
+			method: http.MethodPost, path: fmt.Sprintf("/api/v1/events/%d/replay", ids[0]), author: author.of(env),
 		}, &e); err != nil {
 			return err
 		}

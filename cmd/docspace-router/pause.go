@@ -39,6 +39,7 @@ Where a rule and a portal have one name, write rule/NAME or portal/NAME.`,
 	var length period
 	cmd.Flags().Var(&length, "for", "how long, as in 2h or 30m; at most 90 days, 2160h")
 	reason := cmd.Flags().String("reason", "", fmt.Sprintf("the `reason`, for those who will wonder; at most %d characters", longestReason))
+	author := addAuthor(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		switch {
@@ -57,7 +58,7 @@ Where a rule and a portal have one name, write rule/NAME or portal/NAME.`,
 		}
 		var p admin.Pause
 		if err := gateway.call(cmd.Context(), apiCall{
-			method: http.MethodPost, path: "/api/v1/pauses", author: authorOf(env),
+			method: http.MethodPost, path: "/api/v1/pauses", author: author.of(env),
 			body: map[string]any{"scope": scope, "name": name, "until": time.Now().Add(time.Duration(length)), "reason": *reason},
 		}, &p); err != nil {
 			return err
@@ -80,6 +81,7 @@ func newResume(env environment) *cobra.Command {
 	}
 	gateway.add(cmd)
 	withVariables(cmd)
+	author := addAuthor(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		scope, name, err := pauseScope(cmd.Context(), gateway, args[0])
 		if err != nil {
@@ -87,7 +89,7 @@ func newResume(env environment) *cobra.Command {
 		}
 		var rest any
 		if err := gateway.call(cmd.Context(), apiCall{
-			method: http.MethodDelete, path: fmt.Sprintf("/api/v1/pauses/%s/%s", scope, url.PathEscape(name)), author: authorOf(env),
+			method: http.MethodDelete, path: fmt.Sprintf("/api/v1/pauses/%s/%s", scope, url.PathEscape(name)), author: author.of(env),
 		}, &rest); err != nil {
 			return err
 		}

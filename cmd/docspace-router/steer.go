@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,11 +24,56 @@ import (
 	"docspace-router/internal/rules"
 )
 
-// authorOf names who uses a command, for what is kept of it.
-func authorOf(env environment) string {
+// longestAuthor is how much of a name the admin API takes, in characters.
+const longestAuthor = 100
+
+// addAuthor gives a command that changes something its --author flag. It has no variable: who acts is
+// no setting of the machine.
+func addAuthor(cmd *cobra.Command) *authorFlag {
+	var a authorFlag
+	cmd.Flags().Var(&a, "author", "who does this; it is kept with what is done (default: your user name on this machine)")
+	return &a
+}
+
+// authorFlag is a flag that names who uses a command, for what is kept of it.
+type authorFlag string
+
+// String implements pflag.Value.
+func (a *authorFlag) String() string { return string(*a) }
+
+// Type implements pflag.Value.
+func (a *authorFlag) Type() string { return "name" }
+
+// Set implements pflag.Value.
+func (a *authorFlag) Set(s string) error {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return errors.New("want a name")
+	case utf8.RuneCountInString(s) > longestAuthor:
+		return fmt.Errorf("has more than %d characters", longestAuthor)
+	case s != printable(s):
+		return errors.New("want a name on one line")
+	}
+	*a = authorFlag(s)
+	return nil
+}
+
+// of is the name that was given, or else the user's.
+func (a *authorFlag) of(env environment) string {
+	given := []string{string(*a)}
 	for _, name := range []string{"USER", "LOGNAME", "USERNAME"} {
-		if user, ok := env.lookup(name); ok && user != "" {
-			return "command " + user
+		if value, ok := env.lookup(name); ok {
+			given = append(given, value)
+		}
+	}
+	if u, err := user.Current(); err == nil {
+		given = append(given, u.Username)
+	}
+	for _, name := range given {
+		var fit authorFlag
+		if fit.Set(name) == nil {
+			return string(fit)
 		}
 	}
 	return "command"
@@ -202,7 +248,9 @@ func newTable(w io.Writer, head ...string) table {
 		columns, _, _ := term.GetSize(int(f.Fd())) // 0 with an error
 		t.width = max(columns, narrowest)
 	}
-	t.row(head...)
+	if len(head) > 0 {
+		t.row(head...)
+	}
 	return t
 }
 
@@ -247,8 +295,14 @@ func short(s string, width int) string {
 	return string([]rune(s)[:width-1]) + "…"
 }
 
+// quoted makes one argument of a shell of a text.
+func quoted(s string) string { return "'" + strings.ReplaceAll(printable(s), "'", `'\''`) + "'" }
+
 // clockTime writes a time for people.
 func clockTime(t time.Time) string { return t.Local().Format("01-02 15:04:05") }
+
+// inZone is the head of a column of times: it says once which zone they are in.
+func inZone(head string) string { return head + " (" + time.Now().Format("MST") + ")" }
 
 func clockTimeOr(t *time.Time, other string) string {
 	if t == nil {

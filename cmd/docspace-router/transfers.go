@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,24 +66,44 @@ func newTransfersList(env environment) *cobra.Command {
 		}
 		tellRooms(env, rooms, note)
 		if output.value == "json" {
-			return writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
+			err = writeJSON(env.stdout, map[string]any{"transfers": orEmpty(all), "more": more})
+		} else {
+			err = printTransfers(env, all, more)
 		}
-		return printTransfers(env, all, more)
+		if err != nil || len(all) > 0 || list.search == "" {
+			return err
+		}
+		return hintAtEvents(cmd.Context(), env, gateway, list)
 	})
+}
+
+// hintAtEvents says that what was searched for came in and led to no transfer, where it did.
+func hintAtEvents(ctx context.Context, env environment, gateway adminFlags, l listFlags) error {
+	known := []string{"pending", "ignored", "failed"}
+	l = listFlags{known: known, states: strings.Join(known, ","), portal: l.portal, search: l.search, since: l.since, until: l.until, limit: 1}
+	found, _, err := collectEvents(ctx, gateway, &l)
+	if err == nil && len(found) > 0 {
+		fmt.Fprintf(env.stderr, "an event of that title came in, and may have matched no rule: events list -q %s\n", quoted(l.search))
+	}
+	return err
 }
 
 // tellRooms says which rooms and folders a name was taken for.
 func tellRooms(env environment, rooms []names.Place, note string) {
 	if len(rooms) > 0 {
-		var list []string
-		for _, r := range rooms {
-			list = append(list, fmt.Sprintf("%s (%s)", r.Name, r.ID))
-		}
-		fmt.Fprintln(env.stderr, printable("from or to "+strings.Join(list, ", ")))
+		fmt.Fprintln(env.stderr, printable("from or to "+placesText(rooms)))
 	}
 	if note != "" {
 		fmt.Fprintln(env.stderr, printable(note))
 	}
+}
+
+func placesText(rooms []names.Place) string {
+	var list []string
+	for _, r := range rooms {
+		list = append(list, fmt.Sprintf("%s (%s)", r.Name, r.ID))
+	}
+	return strings.Join(list, ", ")
 }
 
 // orEmpty makes a list of no list.
@@ -98,10 +119,8 @@ func printTransfers(env environment, all []admin.Transfer, more bool) error {
 		fmt.Fprintln(env.stderr, "no transfers")
 		return nil
 	}
-	t := newTable(env.stdout, "ID", "CREATED", "STATE", "RULE", "TITLE", "WHY")
-	for _, tr := range all {
-		t.row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), t.cell(tr.Rule, 16), t.cell(tr.Title, 24), printable(waitsFor(tr)))
-	}
+	t := newTable(env.stdout)
+	fillTransfers(t, all)
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -111,12 +130,35 @@ func printTransfers(env environment, all []admin.Transfer, more bool) error {
 	return nil
 }
 
+// wideEnough is the width from which a terminal has room for the two ends of a transfer beside the why.
+const wideEnough = 110
+
+func fillTransfers(t table, all []admin.Transfer) {
+	narrow := t.width > 0 && t.width < wideEnough
+	row := func(id, created, state, rule, from, to, title, why string) {
+		if narrow {
+			t.row(id, created, state, t.cell(rule, 16), t.cell(title, 24), printable(why))
+			return
+		}
+		t.row(id, created, state, t.cell(rule, 12), t.cell(from, 13), t.cell(to, 13), t.cell(title, 20), printable(why))
+	}
+	row("ID", inZone("CREATED"), "STATE", "RULE", "FROM", "TO", "TITLE", "WHY")
+	for _, tr := range all {
+		row(fmt.Sprint(tr.ID), clockTime(tr.CreatedAt), string(tr.State), tr.Rule,
+			cmp.Or(tr.SourceTitle, tr.Source), cmp.Or(tr.DestinationTitle, tr.Destination), tr.Title, waitsFor(tr))
+	}
+}
+
 // waitsFor says why a transfer is in its state.
 func waitsFor(t admin.Transfer) string {
-	if t.HeldBy != "" {
-		return "held: " + t.HeldBy
+	if t.HeldBy == "" || t.HeldUntil == nil {
+		return t.Reason
 	}
-	return t.Reason
+	until, layout := t.HeldUntil.Local(), "15:04"
+	if until.Format(time.DateOnly) != time.Now().Format(time.DateOnly) {
+		layout = "01-02 15:04"
+	}
+	return fmt.Sprintf("held until %s: %s", until.Format(layout), t.HeldBy)
 }
 
 func newTransfersShow(env environment) *cobra.Command {
@@ -149,7 +191,8 @@ func newTransfersShow(env environment) *cobra.Command {
 
 func printStory(w io.Writer, s admin.TransferStory) {
 	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
-	line("transfer %d: %s of %s %s %q from %s to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title, s.Source, s.Destination, s.Rule, s.Portal)
+	line("transfer %d: %s of %s %s %q from %s to folder %s, by rule %s of portal %s", s.ID, s.Action, s.EntryKind, s.EntryID, s.Title,
+		withName(s.Source, s.SourceTitle), withName(s.Destination, s.DestinationTitle), s.Rule, s.Portal)
 	state := string(s.State)
 	if why := waitsFor(s.Transfer); why != "" {
 		state += ": " + why
@@ -191,6 +234,14 @@ func printStory(w io.Writer, s admin.TransferStory) {
 	if s.DestinationLink != "" {
 		line("  folder     %s", s.DestinationLink)
 	}
+}
+
+// withName is the id of a room or folder, and what it is called where that is known.
+func withName(id, name string) string {
+	if name == "" {
+		return id
+	}
+	return fmt.Sprintf("%s (%s)", id, name)
 }
 
 // printable leaves out what could move the cursor of a terminal.
@@ -236,6 +287,7 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 	list.add(cmd, transferStates...)
 	list.addRoom(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before many transfers are changed")
+	author := addAuthor(cmd)
 	output := addOutput(cmd)
 	return asking(env, cmd, func(cmd *cobra.Command, args []string) error {
 		ids, err := idArgs("a transfer", args)
@@ -263,14 +315,14 @@ func newMany(env environment, action string, all *bool) *cobra.Command {
 		if !list.until.IsZero() {
 			scope.Until = &list.until.Time
 		}
-		return many(cmd.Context(), env, gateway, action, scope, yes, output.value)
+		return many(cmd.Context(), env, gateway, action, scope, author.of(env), yes, output.value)
 	})
 }
 
-func many(ctx context.Context, env environment, gateway adminFlags, action string, scope admin.ManyScope, yes bool, output string) error {
+func many(ctx context.Context, env environment, gateway adminFlags, action string, scope admin.ManyScope, author string, yes bool, output string) error {
 	send := func(s admin.ManyScope) (r admin.ManyResult, err error) {
 		err = gateway.call(ctx, apiCall{
-			method: http.MethodPost, path: "/api/v1/transfers/" + action, body: s, author: authorOf(env), within: time.Hour,
+			method: http.MethodPost, path: "/api/v1/transfers/" + action, body: s, author: author, within: time.Hour,
 		}, &r)
 		return r, err
 	}
@@ -282,9 +334,10 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 		case err != nil:
 			return err
 		case counted.Matched == 0:
+			tellRooms(env, counted.Rooms, counted.Note)
 			return errors.New("no such transfers: nothing was done")
 		}
-		if err := confirm(env, yes, fmt.Sprintf("%s of %s.", action, count(counted.Matched, "transfer"))); err != nil {
+		if err := confirm(env, yes, question(action, scope, counted)); err != nil {
 			return err
 		}
 	}
@@ -306,6 +359,21 @@ func many(ctx context.Context, env environment, gateway adminFlags, action strin
 		return found()
 	}
 	return nil
+}
+
+// question says what is about to be done, and which rooms a name was taken for.
+func question(action string, scope admin.ManyScope, counted admin.ManyResult) string {
+	text := fmt.Sprintf("%s of %s", action, count(counted.Matched, "transfer"))
+	switch {
+	case len(counted.Rooms) > 0:
+		text += " from or to " + placesText(counted.Rooms)
+	case scope.Room != "":
+		text += " from or to " + scope.Room
+	}
+	if text += "."; counted.Note != "" {
+		text += " " + counted.Note
+	}
+	return printable(text)
 }
 
 // outcome says what became of the transfers that were meant.

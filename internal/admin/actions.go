@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/event"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
@@ -104,7 +105,7 @@ func (a api) actOn(action store.Action) func(context.Context, *actInput) (*trans
 		if err != nil {
 			return nil, err
 		}
-		return &transferOutput{Body: transferOf(t, pauses)}, nil
+		return &transferOutput{Body: a.transferOf(t, pauses)}, nil
 	}
 }
 
@@ -129,9 +130,11 @@ type manyInput struct {
 
 // ManyResult says what was done.
 type ManyResult struct {
-	Matched int       `json:"matched" doc:"how many transfers were meant and can be acted on"`
-	Acted   int       `json:"acted" doc:"how many were acted on"`
-	Refused []Refusal `json:"refused,omitempty" doc:"of transfers given by their ids, why the others were not"`
+	Matched int           `json:"matched" doc:"how many transfers were meant and can be acted on"`
+	Acted   int           `json:"acted" doc:"how many were acted on"`
+	Refused []Refusal     `json:"refused,omitempty" doc:"of transfers given by their ids, why the others were not"`
+	Rooms   []names.Place `json:"rooms,omitempty" doc:"the rooms and folders that room is a part of the name of; one that has it as its id is meant too"`
+	Note    string        `json:"note,omitempty" doc:"what is to be known of room: that nothing is called so, or too much"`
 }
 
 // Refusal says why a transfer was not acted on.
@@ -198,8 +201,12 @@ func (a api) actOnMany(action store.Action) func(context.Context, *manyInput) (*
 		if len(steer.Scope(action, f).States) == 0 {
 			return nil, huma.Error422UnprocessableEntity(fmt.Sprintf("state: in none of these states a %s is possible", action))
 		}
-		if out.Body.Matched, err = a.Actions.Count(ctx, action, f); err != nil || scope.DryRun {
-			return &out, err
+		if out.Body.Matched, err = a.Actions.Count(ctx, action, f); err != nil {
+			return nil, err
+		}
+		out.Body.Rooms, out.Body.Note = found.Rooms, found.Note(out.Body.Matched)
+		if scope.DryRun {
+			return &out, nil
 		}
 		out.Body.Acted, err = a.Actions.ActOnMany(ctx, action, f, in.Author.Author)
 		return &out, err

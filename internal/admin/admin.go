@@ -44,7 +44,9 @@ type Options struct {
 	// PortalURL is the address of a portal in use, without credentials; empty when there is none.
 	PortalURL func(name string) string
 	// Rooms finds the rooms and folders of a portal, or of all for "", that a text means.
-	Rooms    func(ctx context.Context, portal, text string) (names.Found, error)
+	Rooms func(ctx context.Context, portal, text string) (names.Found, error)
+	// Name is what a room or folder of a portal is called; "" while that is not known.
+	Name     func(portal string, id event.ID) string
 	CatchUp  CatchUpOptions // optional
 	Backfill Backfills      // nil: backfills cannot be asked for
 	Gatherer prometheus.Gatherer
@@ -69,8 +71,8 @@ type api struct{ Options }
 // New returns the admin listener's handler.
 func New(o Options) (http.Handler, error) {
 	if o.Store == nil || o.Reload == nil || o.Rules == nil || o.Ready == nil || o.Explain == nil || o.Gatherer == nil ||
-		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil || o.Rooms == nil || o.Logger == nil {
-		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals, PortalURL, Rooms and Logger are required")
+		o.Actions == nil || o.RuleList == nil || o.Portals == nil || o.PortalURL == nil || o.Rooms == nil || o.Name == nil || o.Logger == nil {
+		return nil, errors.New("admin: Store, Reload, Rules, Ready, Explain, Gatherer, Actions, RuleList, Portals, PortalURL, Rooms, Name and Logger are required")
 	}
 	a := api{o}
 	r := mux.NewRouter()
@@ -86,9 +88,9 @@ func New(o Options) (http.Handler, error) {
 	c := huma.DefaultConfig("docspace-router admin API", o.Version)
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
 	routes := humamux.New(r, c)
-	huma.Get(routes, "/api/v1/status", a.status)
-	huma.Get(routes, "/api/v1/events", a.events)
-	huma.Get(routes, "/api/v1/transfers", a.transfers)
+	huma.Get(routes, "/api/v1/status", a.status, summary("Says how the gateway does: the rules in use, the portals, and how much there is in each state"))
+	huma.Get(routes, "/api/v1/events", a.events, summary("Lists events, the newest first"))
+	huma.Get(routes, "/api/v1/transfers", a.transfers, summary("Lists transfers, the newest first"))
 	a.registerExplain(routes)
 	a.registerCatchUp(routes)
 	a.registerStories(routes)

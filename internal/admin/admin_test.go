@@ -110,7 +110,7 @@ func serve(t *testing.T, change ...func(*Options)) *listener {
 		},
 		Rules: func() *rules.Table { return inUse }, Sources: s.Sources,
 	})
-	o.Rooms = book.Find
+	o.Rooms, o.Name = book.Find, book.Of
 	o.Actions, err = steer.New(steer.Options{
 		Store:   s,
 		Wake:    func(context.Context, []string) error { return nil },
@@ -250,6 +250,7 @@ func TestNewAsksForWhatItNeeds(t *testing.T) {
 		"Portals":   func(o *Options) { o.Portals = nil },
 		"PortalURL": func(o *Options) { o.PortalURL = nil },
 		"Rooms":     func(o *Options) { o.Rooms = nil },
+		"Name":      func(o *Options) { o.Name = nil },
 	} {
 		o := full
 		change(&o)
@@ -345,6 +346,15 @@ func TestATransferInTheList(t *testing.T) {
 	if diff := cmp.Diff(want, l.get("/api/v1/transfers?state=done")); diff != "" {
 		t.Errorf("list (-want +got):\n%s", diff)
 	}
+	l.lookUp()
+	row := want["transfers"].([]any)[0].(map[string]any)
+	row["source_title"], row["destination_title"] = "Client A", "Legal"
+	if diff := cmp.Diff(want, l.get("/api/v1/transfers?state=done")); diff != "" {
+		t.Errorf("list with the names of rooms (-want +got):\n%s", diff)
+	}
+	if story := l.get("/api/v1/transfers/1"); story["source_title"] != "Client A" || story["destination_title"] != "Legal" {
+		t.Errorf("the story of the transfer names neither room: %v", story)
+	}
 }
 
 func TestTransfersAreListedByRoom(t *testing.T) {
@@ -390,8 +400,8 @@ func TestTransfersAreListedByRoom(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		`{"room": "kitchen", "dry_run": true}`:                   `"matched":0`,
-		`{"room": "Client A", "dry_run": true}`:                  `"matched":2`,
+		`{"room": "kitchen", "dry_run": true}`:                   `"matched":0,"acted":0,"note":"No room or folder that the rules name is called`,
+		`{"room": "Client A", "dry_run": true}`:                  `"matched":2,"acted":0,"rooms":[{"portal":"acme","id":"10","name":"Client A"}]}`,
 		`{"room": "Client A", "rule": "moves", "dry_run": true}`: `"matched":1`,
 		`{"room": " "}`: "say which transfers",
 	} {
@@ -512,7 +522,7 @@ func TestBadParametersAreNamed(t *testing.T) {
 
 func TestTheAPIDescribesItself(t *testing.T) {
 	t.Parallel()
-	l := serve(t)
+	l := serve(t, func(o *Options) { o.Backfill = struct{ Backfills }{} })
 	doc := l.do(http.MethodGet, "/api/v1/openapi.json")
 	if doc.Code != http.StatusOK || doc.Type != "application/openapi+json" {
 		t.Fatalf("answer %d %s", doc.Code, doc.Type)
@@ -527,6 +537,14 @@ func TestTheAPIDescribesItself(t *testing.T) {
 	}
 	if !strings.HasPrefix(openAPI.OpenAPI, "3.") || openAPI.Info.Version != "v1.2.3" {
 		t.Errorf("OpenAPI %s of version %s", openAPI.OpenAPI, openAPI.Info.Version)
+	}
+	for path, methods := range openAPI.Paths {
+		for method, operation := range methods {
+			// What has no summary gets one made of its path.
+			if text := operation.(map[string]any)["summary"].(string); strings.Contains(strings.ToLower(text), "api v1") {
+				t.Errorf("%s %s is described as %q", method, path, text)
+			}
+		}
 	}
 	for _, path := range []string{"/api/v1/status", "/api/v1/events", "/api/v1/transfers"} {
 		if openAPI.Paths[path]["get"] == nil {

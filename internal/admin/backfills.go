@@ -35,8 +35,8 @@ func (a api) registerBackfills(routes huma.API) {
 	huma.Post(routes, "/api/v1/backfills/rehearse", a.rehearse, func(o *huma.Operation) {
 		o.Summary = "Says what a backfill would route, as lines of JSON: entries, and at last the tally or an error"
 	})
-	huma.Get(routes, "/api/v1/backfills", a.backfills)
-	huma.Get(routes, "/api/v1/backfills/{id}", a.backfill)
+	huma.Get(routes, "/api/v1/backfills", a.backfills, summary("Lists the latest backfills"))
+	huma.Get(routes, "/api/v1/backfills/{id}", a.backfill, summary("Tells how far a backfill is"))
 	huma.Post(routes, "/api/v1/backfills/{id}/cancel", a.cancelBackfill, func(o *huma.Operation) {
 		o.Summary = "Ends a backfill; what it asked for and has not been sent is cancelled"
 	})

@@ -149,38 +149,40 @@ func (a api) events(ctx context.Context, in *eventsInput) (*eventsOutput, error)
 
 // Transfer is a transfer in a list.
 type Transfer struct {
-	ID            int64          `json:"id"`
-	EventID       int64          `json:"event" doc:"the id of the event that caused it, in the list of events"`
-	Portal        string         `json:"portal"`
-	Rule          string         `json:"rule"`
-	Action        event.Action   `json:"action" enum:"copy,move"`
-	Conflict      event.Conflict `json:"conflict" enum:"duplicate,skip,overwrite"`
-	EntryKind     event.Kind     `json:"entry_kind" enum:"file,folder"`
-	EntryID       string         `json:"entry_id"`
-	Title         string         `json:"title"`
-	Source        string         `json:"source" doc:"the id of the room or folder that the rule names as its source, or of the room that it found by tag or title"`
-	Destination   string         `json:"destination" doc:"the destination folder's id"`
-	State         event.State    `json:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled"`
-	Reason        string         `json:"reason,omitempty" doc:"why it is in this state, or what the last attempt met"`
-	Attempts      int            `json:"attempts"`
-	NextAttemptAt *time.Time     `json:"next_attempt_at,omitempty"`
-	HeldUntil     *time.Time     `json:"held_until,omitempty" doc:"when the pause that holds it ends"`
-	HeldBy        string         `json:"held_by,omitempty" doc:"the pause that holds it: of what, by whom and why"`
-	Operation     int64          `json:"operation,omitempty" doc:"the id of the last operation it was part of"`
-	ResultID      string         `json:"result_id,omitempty" doc:"the id of the entry in the destination"`
-	ResultTitle   string         `json:"result_title,omitempty"`
-	CreatedAt     time.Time      `json:"created_at"`
-	QueuedAt      time.Time      `json:"queued_at" doc:"when it was last queued"`
-	EndedAt       *time.Time     `json:"ended_at,omitempty"`
+	ID               int64          `json:"id"`
+	EventID          int64          `json:"event" doc:"the id of the event that caused it, in the list of events"`
+	Portal           string         `json:"portal"`
+	Rule             string         `json:"rule"`
+	Action           event.Action   `json:"action" enum:"copy,move"`
+	Conflict         event.Conflict `json:"conflict" enum:"duplicate,skip,overwrite"`
+	EntryKind        event.Kind     `json:"entry_kind" enum:"file,folder"`
+	EntryID          string         `json:"entry_id"`
+	Title            string         `json:"title"`
+	Source           string         `json:"source" doc:"the id of the room or folder that the rule names as its source, or of the room that it found by tag or title"`
+	SourceTitle      string         `json:"source_title,omitempty" doc:"what the source is called; absent while the gateway does not know it"`
+	Destination      string         `json:"destination" doc:"the destination folder's id"`
+	DestinationTitle string         `json:"destination_title,omitempty" doc:"what the destination folder is called; absent while the gateway does not know it"`
+	State            event.State    `json:"state" enum:"blocked,queued,sending,done,skipped,failed,cancelled"`
+	Reason           string         `json:"reason,omitempty" doc:"why it is in this state, or what the last attempt met"`
+	Attempts         int            `json:"attempts"`
+	NextAttemptAt    *time.Time     `json:"next_attempt_at,omitempty"`
+	HeldUntil        *time.Time     `json:"held_until,omitempty" doc:"when the pause that holds it ends"`
+	HeldBy           string         `json:"held_by,omitempty" doc:"the pause that holds it: of what, by whom and why"`
+	Operation        int64          `json:"operation,omitempty" doc:"the id of the last operation it was part of"`
+	ResultID         string         `json:"result_id,omitempty" doc:"the id of the entry in the destination"`
+	ResultTitle      string         `json:"result_title,omitempty"`
+	CreatedAt        time.Time      `json:"created_at"`
+	QueuedAt         time.Time      `json:"queued_at" doc:"when it was last queued"`
+	EndedAt          *time.Time     `json:"ended_at,omitempty"`
 }
 
 // transferOf describes a transfer. What waits says why: a pause that holds it, what the last attempt
 // met, or, while it is being sent, that the portal's answer is awaited.
-func transferOf(t store.Transfer, pauses []store.Pause) Transfer {
+func (a api) transferOf(t store.Transfer, pauses []store.Pause) Transfer {
 	row := Transfer{
 		ID: t.ID, EventID: t.EventID, Portal: t.Portal, Rule: t.Rule, Action: t.Action, Conflict: t.Conflict,
-		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Source: string(t.Source),
-		Destination: string(t.Destination), State: t.State, Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
+		EntryKind: t.Kind, EntryID: string(t.EntryID), Title: t.Title, Source: string(t.Source), SourceTitle: a.Name(t.Portal, t.Source),
+		Destination: string(t.Destination), DestinationTitle: a.Name(t.Portal, t.Destination), State: t.State, Reason: t.Reason, Attempts: t.Attempts, Operation: t.OperationID, ResultID: string(t.ResultID),
 		ResultTitle: t.ResultTitle, CreatedAt: t.CreatedAt, QueuedAt: t.QueuedAt, EndedAt: optional(t.EndedAt),
 	}
 	switch t.State {
@@ -239,7 +241,7 @@ func (a api) transfers(ctx context.Context, in *transfersInput) (*transfersOutpu
 	out.Body.Rooms, out.Body.Note = found.Rooms, found.Note(len(list))
 	out.Body.Transfers = make([]Transfer, 0, len(list))
 	for _, t := range list {
-		out.Body.Transfers = append(out.Body.Transfers, transferOf(t, pauses))
+		out.Body.Transfers = append(out.Body.Transfers, a.transferOf(t, pauses))
 	}
 	return &out, nil
 }

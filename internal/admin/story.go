@@ -55,7 +55,7 @@ func (a api) eventStory(ctx context.Context, in *eventStoryInput) (*eventStoryOu
 		story.Body = json.RawMessage(body)
 	}
 	for i, t := range transfers {
-		story.Transfers[i] = transferOf(t, pauses)
+		story.Transfers[i] = a.transferOf(t, pauses)
 	}
 	return &eventStoryOutput{Body: story}, nil
 }
@@ -109,7 +109,7 @@ func (a api) transferStory(ctx context.Context, in *transferStoryInput) (*transf
 	if err != nil {
 		return nil, err
 	}
-	story := TransferStory{Transfer: transferOf(t, pauses), History: []Attempt{}}
+	story := TransferStory{Transfer: a.transferOf(t, pauses), History: []Attempt{}}
 	e, _, err := a.Store.Event(ctx, t.EventID)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // it has just been deleted as old

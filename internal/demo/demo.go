@@ -113,7 +113,7 @@ func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) 
 	inside := map[portalsim.UserID]portalsim.Access{robot: portalsim.RoomManager}
 	s.dest = s.portal.AddRoom(portalsim.Room{Title: "Acme - Internal", Owner: owner, Members: inside})
 	s.contracts = s.portal.AddRoom(portalsim.Room{Title: "Legal - Contracts", Owner: owner, Members: inside})
-	key := s.portal.AddKey(robot, "files:write", "rooms:read", "accounts.self:read")
+	key := s.portal.AddKey(robot, "files:write", "rooms:read", "accounts.self:read", "*:write")
 	s.variables = map[string]string{
 		"DOCSPACE_API_HOST": url, "DOCSPACE_API_KEY": key, "DOCSPACE_WEBHOOK_SECRET": webhookSecret,
 	}
@@ -138,7 +138,7 @@ func newStage(ctx context.Context, o Options, dir string) (s *stage, err error) 
 
 	s.hook = s.portal.AddWebhook(portalsim.Webhook{
 		Name: "docspace-router", URL: "http://" + s.gateway.Addr() + "/webhook", Secret: webhookSecret,
-		Triggers: []string{"file.created", "file.uploaded", "file.copied", "file.moved"}, Owner: owner, Enabled: true,
+		Triggers: []string{"file.created", "file.uploaded", "file.copied", "file.moved"}, Owner: robot, Enabled: true,
 	})
 	return s, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,16 +15,23 @@ import (
 
 // goOn keeps uploading and tells what the gateway does, until ctx ends.
 func (s *stage) goOn(ctx context.Context) error {
-	s.say(`Clara Client uploads a file every few seconds. Meanwhile, in another terminal:
+	s.say(`Clara Client uploads a file every few seconds. Meanwhile:
 
+    open http://%[2]s/ in a browser
     edit %[1]s, or break it, and see what happens here
-    curl -s http://%[2]s/api/v1/status
-    curl -s 'http://%[2]s/api/v1/transfers?limit=3'
-    curl -s 'http://%[2]s/api/v1/events?state=ignored&limit=3'
 
-More rooms for rules of your own: %[3]s "Holiday photos", %[4]s "Legal - Contracts".
+In another terminal these lines make the other commands work with the demo:
+
+%[3]s
+    docspace-router transfers list
+    docspace-router events list --state ignored
+    docspace-router rooms --tree
+    docspace-router check --online
+    docspace-router webhook list
+
+More rooms for rules of your own: %[4]s "Holiday photos", %[5]s "Legal - Contracts".
 Ctrl-C ends the demo and removes its files.
-`, s.rulesFile, s.gateway.AdminAddr(), s.other, s.contracts)
+`, s.rulesFile, s.gateway.AdminAddr(), s.exports(), s.other, s.contracts)
 	r := reporter{stage: s, ended: map[int64]bool{}, ignored: map[int64]bool{}}
 	if err := r.look(ctx); err != nil {
 		return err
@@ -47,6 +55,19 @@ Ctrl-C ends the demo and removes its files.
 			}
 		}
 	}
+}
+
+// exports are the variables that lead the other commands to the demo. No secret is among them: the
+// portal is simulated, and on this machine.
+func (s *stage) exports() string {
+	var b strings.Builder
+	line := func(name, value string) { fmt.Fprintf(&b, "    export %s=%s\n", name, value) }
+	line("ROUTER_ADMIN", "http://"+s.gateway.AdminAddr())
+	line("ROUTER_RULES", "'"+strings.ReplaceAll(s.rulesFile, "'", `'\''`)+"'")
+	for _, name := range slices.Sorted(maps.Keys(s.variables)) {
+		line(name, s.variables[name])
+	}
+	return b.String()
 }
 
 // uploadOne uploads one file of a mixed lot.

@@ -17,6 +17,9 @@ const (
 	mostPlaces = 5_000       // how many rooms and folders are found by name; each costs a portal a call
 	mostFound  = 20          // how many of them a list is narrowed to
 	sourceTime = time.Minute // how long a list of sources is believed
+
+	soonTime = 2 * time.Second       // how long FindSoon waits for names
+	soonStep = 25 * time.Millisecond // how often it looks meanwhile
 )
 
 // places are the rooms and folders that are found by name.
@@ -121,6 +124,23 @@ func (b *Book) Find(ctx context.Context, portal, text string) (Found, error) {
 		f.Rooms = f.Rooms[:mostFound]
 	}
 	return f, nil
+}
+
+// FindSoon is Find for who does not ask again: while names are still being looked up it waits, for a
+// moment.
+func (b *Book) FindSoon(ctx context.Context, portal, text string) (Found, error) {
+	end := b.now().Add(soonTime)
+	for {
+		f, err := b.Find(ctx, portal, text)
+		if err != nil || f.Waiting == 0 || !b.now().Before(end) {
+			return f, err
+		}
+		select {
+		case <-ctx.Done():
+			return f, ctx.Err()
+		case <-time.After(soonStep):
+		}
+	}
 }
 
 // Filter is what a list of transfers is narrowed to: the rooms of that name, and the one with this id,

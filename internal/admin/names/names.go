@@ -1,5 +1,6 @@
 // Package names knows what rooms and folders are called, and which ones a name means. It asks a portal
 // only in the background: whoever asks gets an answer at once, and that a name is not known yet is one.
+// Only FindSoon waits, and not for long.
 package names
 
 import (

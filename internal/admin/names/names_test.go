@@ -100,6 +100,35 @@ func TestNamesAreNeverWaitedFor(t *testing.T) {
 	})
 }
 
+func TestFindSoonWaitsForNamesForAMoment(t *testing.T) {
+	t.Parallel()
+	p := &portals{titles: map[store.Room]string{{Portal: "acme", ID: "1"}: "Client A", {Portal: "acme", ID: "2"}: "Legal"}}
+	inUse := table(t, [2]event.ID{"1", "2"})
+	o := Options{Rules: func() *rules.Table { return inUse }}
+	within(t, p, o, func(t *testing.T, b *Book) {
+		f, err := b.FindSoon(t.Context(), "acme", "client")
+		if err != nil || len(f.Rooms) != 1 || f.Rooms[0].ID != "1" || f.Waiting != 0 {
+			t.Errorf("the first time %+v is found, %v", f, err)
+		}
+		started := time.Now()
+		if f, err = b.FindSoon(t.Context(), "acme", "client"); err != nil || time.Since(started) != 0 || len(f.Rooms) != 1 {
+			t.Errorf("what is known is found after %s: %+v, %v", time.Since(started), f, err)
+		}
+	})
+	within(t, &portals{down: true}, o, func(t *testing.T, b *Book) {
+		started := time.Now()
+		f, err := b.FindSoon(t.Context(), "", "client")
+		if took := time.Since(started); err != nil || f.Waiting != 4 || took < soonTime || took > soonTime+soonStep {
+			t.Errorf("a portal that hangs is waited for %s: %+v, %v", took, f, err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if _, err := b.FindSoon(ctx, "", "client"); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone is answered %v", err)
+		}
+	})
+}
+
 func TestRoomsAreFoundByNameAndID(t *testing.T) {
 	t.Parallel()
 	p := &portals{titles: map[store.Room]string{
