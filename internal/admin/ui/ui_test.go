@@ -2,12 +2,17 @@ package ui
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
+	"docspace-router/internal/docspace"
 	"docspace-router/internal/store"
 )
 
@@ -83,5 +88,38 @@ func TestChart(t *testing.T) {
 		if got := niceAbove(n); got != want {
 			t.Errorf("above %d: %d, want %d", n, got, want)
 		}
+	}
+}
+
+// page is the text of a page.
+func page(t *testing.T, u *UI, path string, form url.Values) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	if form != nil {
+		r = httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w, routes := httptest.NewRecorder(), mux.NewRouter()
+	u.Register(routes)
+	routes.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d\n%s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+func TestAPortalThatIsDownSaysWhyOnce(t *testing.T) {
+	t.Parallel()
+	const trouble = "list webhooks: 401"
+	portal := Portal{Name: "default", Webhook: Webhook{Watched: true, Summary: trouble, CatchUp: "What was missed cannot be found out: " + trouble}}
+	u := newUI(t, 0)
+	u.o.Portals = func() []Portal { return []Portal{portal} }
+	if text := page(t, u, "/", nil); strings.Count(text, trouble) != 2 {
+		t.Errorf("what troubles the webhook and its log is not shown:\n%s", text)
+	}
+	portal.Health = docspace.Health{Down: true, Refused: true, Reason: "401: the API key is unknown"}
+	text := page(t, u, "/", nil)
+	if !strings.Contains(text, `<span class="state s-failed">down</span>`) || strings.Count(text, "the API key is unknown") != 1 || strings.Contains(text, trouble) {
+		t.Errorf("a portal that is down reads:\n%s", text)
 	}
 }
