@@ -123,3 +123,15 @@ func TestAPortalThatIsDownSaysWhyOnce(t *testing.T) {
 		t.Errorf("a portal that is down reads:\n%s", text)
 	}
 }
+
+func TestAFailedTransferTellsRetryFromReplay(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 1000)
+	const link = `<a href="/events/1000">replay event 1000</a>`
+	if text := page(t, u, "/transfers/1000", nil); !strings.Contains(text, link) {
+		t.Errorf("a failed transfer lacks %s:\n%s", link, text)
+	}
+	if text := page(t, u, "/transfers/999", nil); strings.Contains(text, "replay event") {
+		t.Errorf("a transfer that is done offers to replay its event:\n%s", text)
+	}
+}
