@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -133,5 +134,38 @@ func TestAFailedTransferTellsRetryFromReplay(t *testing.T) {
 	}
 	if text := page(t, u, "/transfers/999", nil); strings.Contains(text, "replay event") {
 		t.Errorf("a transfer that is done offers to replay its event:\n%s", text)
+	}
+}
+
+func TestAllThatWaitsIsOneChoice(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 1)
+	if text, want := page(t, u, "/transfers?state=blocked,queued,sending", nil), `<option value="blocked,queued,sending" selected>waiting</option>`; !strings.Contains(text, want) {
+		t.Errorf("the list lacks %s:\n%s", want, text)
+	}
+}
+
+func TestTheChartSaysWhoseTimeItIs(t *testing.T) {
+	t.Parallel()
+	if text := page(t, newUI(t, 0), "/", nil); !strings.Contains(text, ">UTC</text>") {
+		t.Errorf("the chart does not say UTC:\n%s", text)
+	}
+}
+
+// An event that a link leads to is older than those the playground lists by itself.
+func TestThePlaygroundNamesTheEventItWasOpenedWith(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 100)
+	const want = `<option value="7" selected>7 · file.uploaded · Invoice 7.pdf</option>`
+	if text := page(t, u, "/playground?event=7", nil); !strings.Contains(text, want) {
+		t.Errorf("opened by a link, it lacks %s:\n%s", want, text)
+	}
+	body := `{"edited": true}`
+	text := page(t, u, "/playground", url.Values{"event": {"7"}, "event_shown": {"7"}, "body": {body}})
+	if !strings.Contains(text, want) || !strings.Contains(text, html.EscapeString(body)) {
+		t.Errorf("with another body, it lacks that or %s:\n%s", want, text)
+	}
+	if text := page(t, u, "/playground", url.Values{"event": {"777"}, "event_shown": {"777"}, "body": {body}}); !strings.Contains(text, "<option selected>777</option>") {
+		t.Errorf("once the event is removed:\n%s", text)
 	}
 }
