@@ -2,10 +2,12 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +169,17 @@ func TestThePlaygroundNamesTheEventItWasOpenedWith(t *testing.T) {
 	}
 	if text := page(t, u, "/playground", url.Values{"event": {"777"}, "event_shown": {"777"}, "body": {body}}); !strings.Contains(text, "<option selected>777</option>") {
 		t.Errorf("once the event is removed:\n%s", text)
+	}
+}
+
+func TestAnErrorNamesTheVersionThatStays(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 0)
+	rules := u.o.Rules()
+	rules.Status.LoadedAt, rules.Status.LastError = time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC), errors.New("rules.yaml:1:1: wrong")
+	u.o.Rules = func() Rules { return rules }
+	want := regexp.MustCompile(`The version loaded <time datetime="2026-03-02T09:30:00Z"[^>]*>[^<]+</time> stays in use\.`)
+	if text := page(t, u, "/rules-file", nil); !want.MatchString(text) {
+		t.Errorf("the page lacks %s:\n%s", want, text)
 	}
 }
