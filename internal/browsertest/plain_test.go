@@ -1,6 +1,7 @@
 package browsertest
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -68,6 +69,26 @@ func TestPagesCanBeReadWithoutScripts(t *testing.T) {
 	} {
 		if text := o.page(path); !strings.Contains(text, part) {
 			t.Errorf("GET %s lacks %q:\n%s", path, part, text)
+		}
+	}
+}
+
+// A rule that cannot say where leaves no transfer that could have failed.
+func TestFailedEventsAreOnTheOverview(t *testing.T) {
+	t.Parallel()
+	o := open(t)
+	if text := o.page("/"); strings.Contains(text, "Failed events") || !strings.Contains(text, "</b> events pending") {
+		t.Errorf("no event failed, but GET / reads:\n%s", text)
+	}
+	o.write(strings.Replace(o.ruleText(""), fmt.Sprintf("destination: {folder: %q}", o.bramleyInside),
+		fmt.Sprintf("destination: {folder: %q, path: payload.project.name}", o.bramleyInside), 1))
+	o.eventually("/rules", "payload.project.name")
+	o.portal.Upload(o.bramley, "Ledger.xlsx", 1000, o.client)
+	text := o.eventually("/", `<a href="/events?state=failed" class="warn"><b>1</b> events failed`)
+	box := regexp.MustCompile(`(?s)Failed events</h2>.*?</section>`).FindString(text)
+	for _, want := range []string{`">Ledger.xlsx</a>`, "rule bramley-documents: destination.path: cannot fetch name", "<time "} {
+		if !strings.Contains(box, want) {
+			t.Errorf("the box of failed events lacks %q:\n%s", want, text)
 		}
 	}
 }

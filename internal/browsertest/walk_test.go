@@ -52,6 +52,22 @@ func TestTransfersAreFoundByRoom(t *testing.T) {
 		seen(".facts", "Halden Shipyard, shared"), seen(".story", `from "Halden Shipyard, shared" to "Photo archive"`))
 }
 
+// TestWhatNoRuleWantedIsFoundByItsName has a client ask for a file that has not arrived.
+func TestWhatNoRuleWantedIsFoundByItsName(t *testing.T) {
+	ctx := browser(t)
+	o := open(t)
+	o.portal.Upload(o.bramley, "Plan & survey.odt", 1000, o.client)
+	o.portal.Upload(o.bramley, "Sketch.odg", 1000, o.client)
+	o.eventually("/events?state=ignored", "survey.odt")
+	o.eventually("/events?state=ignored", "Sketch.odg")
+	do(ctx, t, "look for it among the transfers", chromedp.Navigate(o.url+"/transfers"), holds(`!document.querySelector('.empty a')`),
+		set("input[name=q]", "plan & survey"), press(".filters button"), seen(".empty", "No transfer is like that. What no rule wanted is among the events."))
+	do(ctx, t, "look among the events", press(".empty a"), seen("h1", "Events"), seen("tbody", "Plan & survey.odt"),
+		holds(`document.querySelectorAll('tbody tr').length === 1`), holds(`document.querySelector('input[name=q]').value === 'plan & survey'`))
+	do(ctx, t, "look for another", set("input[name=q]", "sketch"), press(".filters button"), seen("tbody", "Sketch.odg"),
+		holds(`document.querySelectorAll('tbody tr').length === 1`))
+}
+
 func TestAPageFollowsWhatHappens(t *testing.T) {
 	ctx := browser(t)
 	o := open(t)

@@ -30,7 +30,7 @@ import (
 // the whole hour, shows in the longest time.
 func BenchmarkPages(b *testing.B) {
 	const transfers = 1_000_000
-	u := benchUI(b, transfers)
+	u := newUI(b, transfers)
 	r := mux.NewRouter()
 	u.Register(r)
 	for _, page := range []struct{ name, path string }{
@@ -60,8 +60,8 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
-// benchUI is the pages over a database that holds n transfers of the last hours.
-func benchUI(b *testing.B, n int) *UI {
+// newUI is the pages over a database that holds n transfers of the last hours.
+func newUI(b testing.TB, n int) *UI {
 	b.Helper()
 	s, err := store.Open(b.Context(), store.Options{URL: "sqlite://" + filepath.Join(b.TempDir(), "bench.db")})
 	if err != nil {

@@ -22,8 +22,12 @@ type overviewView struct {
 	Failed  []transferRow // the newest ones
 	Pauses  []store.Pause
 
-	Backfills []backfillView
+	FailedEvents []store.StoredEvent // the newest ones
+	Backfills    []backfillView
 }
+
+// mostFailed is how many failed transfers, and as many events, are shown.
+const mostFailed = 5
 
 // Transfers and Events are how many there are in a state.
 func (v overviewView) Transfers(state string) int64 { return v.Counts.Transfers[event.State(state)] }
@@ -71,11 +75,14 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 	if v.Portals, err = u.portals(r.Context(), v.Pauses, author(r)); err != nil {
 		return err
 	}
-	failed, _, err := u.o.Store.Transfers(r.Context(), store.Filter{States: []string{string(event.Failed)}, Limit: 5})
+	failed, _, err := u.o.Store.Transfers(r.Context(), store.Filter{States: []string{string(event.Failed)}, Limit: mostFailed})
 	if err != nil {
 		return err
 	}
 	if v.Failed, err = u.rows(r.Context(), failed); err != nil {
+		return err
+	}
+	if v.FailedEvents, _, err = u.o.Store.Events(r.Context(), store.Filter{States: []string{string(event.EventFailed)}, Limit: mostFailed}); err != nil {
 		return err
 	}
 	return u.render(w, r, http.StatusOK, "overview", view{Title: "Overview", Nav: "/", Live: true, Pulse: pulse, Body: v})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,8 +40,9 @@ func (u *UI) playground(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// What is in the text area is about the event that was chosen before, if it was another.
-	if v.Event != "" && (v.Body == "" || r.FormValue("event_shown") != v.Event) {
-		if err := u.pick(r.Context(), &v); err != nil {
+	if v.Event != "" {
+		fill := v.Body == "" || r.FormValue("event_shown") != v.Event
+		if err := u.pick(r.Context(), &v, fill); err != nil {
 			return err
 		}
 	}
@@ -59,17 +61,25 @@ func (u *UI) playground(w http.ResponseWriter, r *http.Request) error {
 	return u.render(w, r, http.StatusOK, "playground", view{Title: "Playground", Nav: "/playground", Body: v})
 }
 
-// pick fills a stored event in.
-func (u *UI) pick(ctx context.Context, v *playgroundView) error {
+// pick has the chosen event among those to choose from, and fills it in.
+func (u *UI) pick(ctx context.Context, v *playgroundView, fill bool) error {
 	id, err := strconv.ParseInt(v.Event, 10, 64)
 	if err != nil {
 		return statusError{http.StatusBadRequest, fmt.Sprintf("%q is no event: want its id, a number.", v.Event)}
 	}
 	stored, body, err := u.o.Store.Event(ctx, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound) && !fill:
+		return nil // it was removed since; the text area still has it
+	case err != nil:
 		return err
 	}
-	v.Body, v.Portal = pretty(body), stored.Portal
+	if fill {
+		v.Body, v.Portal = pretty(body), stored.Portal
+	}
+	if !slices.ContainsFunc(v.Recent, func(e store.StoredEvent) bool { return e.ID == id }) {
+		v.Recent = append(v.Recent, stored)
+	}
 	return nil
 }
 

@@ -27,7 +27,7 @@ type transfersView struct {
 	Filter  listFilter
 	List    []transferRow
 	Older   string // the address of the next page; empty on the last
-	States  []string
+	States  []event.State
 	Portals []Portal
 	Rules   []string
 	Names   []string      // of rooms and folders, to choose from
@@ -122,7 +122,7 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := transfersView{Filter: f, States: shownStates(), Portals: u.o.Portals(), Rules: u.ruleNames()}
+	v := transfersView{Filter: f, States: event.States(), Portals: u.o.Portals(), Rules: u.ruleNames()}
 	if v.Names, err = u.o.Names.Titles(r.Context(), mostNames); err != nil {
 		return err
 	}
@@ -147,17 +147,6 @@ func (u *UI) transfers(w http.ResponseWriter, r *http.Request) error {
 	// Only the newest page changes by itself; one that is read further back stays as it is.
 	return u.render(w, r, http.StatusOK, "transfers", view{Title: "Transfers", Nav: "/transfers", Live: f.First(), Pulse: pulse, Body: v})
 }
-
-// shownStates are what a list can be narrowed to: each state, and those of all that waits.
-func shownStates() (out []string) {
-	for _, s := range event.States() {
-		out = append(out, string(s))
-	}
-	return append(out, waiting)
-}
-
-// waiting are the states of transfers that have not ended.
-const waiting = string(event.Blocked) + "," + string(event.Queued) + "," + string(event.Sending)
 
 // offer finds out which actions would do something. The database is asked only where the page does
 // not tell.

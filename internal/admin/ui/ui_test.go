@@ -2,12 +2,20 @@ package ui
 
 import (
 	"context"
+	"errors"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
 	"go.uber.org/goleak"
 
+	"docspace-router/internal/docspace"
 	"docspace-router/internal/store"
 )
 
@@ -83,5 +91,95 @@ func TestChart(t *testing.T) {
 		if got := niceAbove(n); got != want {
 			t.Errorf("above %d: %d, want %d", n, got, want)
 		}
+	}
+}
+
+// page is the text of a page.
+func page(t *testing.T, u *UI, path string, form url.Values) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	if form != nil {
+		r = httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	w, routes := httptest.NewRecorder(), mux.NewRouter()
+	u.Register(routes)
+	routes.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("%s: %d\n%s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+func TestAPortalThatIsDownSaysWhyOnce(t *testing.T) {
+	t.Parallel()
+	const trouble = "list webhooks: 401"
+	portal := Portal{Name: "default", Webhook: Webhook{Watched: true, Summary: trouble, CatchUp: "What was missed cannot be found out: " + trouble}}
+	u := newUI(t, 0)
+	u.o.Portals = func() []Portal { return []Portal{portal} }
+	if text := page(t, u, "/", nil); strings.Count(text, trouble) != 2 {
+		t.Errorf("what troubles the webhook and its log is not shown:\n%s", text)
+	}
+	portal.Health = docspace.Health{Down: true, Refused: true, Reason: "401: the API key is unknown"}
+	text := page(t, u, "/", nil)
+	if !strings.Contains(text, `<span class="state s-failed">down</span>`) || strings.Count(text, "the API key is unknown") != 1 || strings.Contains(text, trouble) {
+		t.Errorf("a portal that is down reads:\n%s", text)
+	}
+}
+
+func TestAFailedTransferTellsRetryFromReplay(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 1000)
+	const link = `<a href="/events/1000">replay event 1000</a>`
+	if text := page(t, u, "/transfers/1000", nil); !strings.Contains(text, link) {
+		t.Errorf("a failed transfer lacks %s:\n%s", link, text)
+	}
+	if text := page(t, u, "/transfers/999", nil); strings.Contains(text, "replay event") {
+		t.Errorf("a transfer that is done offers to replay its event:\n%s", text)
+	}
+}
+
+func TestAllThatWaitsIsOneChoice(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 1)
+	if text, want := page(t, u, "/transfers?state=blocked,queued,sending", nil), `<option value="blocked,queued,sending" selected>waiting</option>`; !strings.Contains(text, want) {
+		t.Errorf("the list lacks %s:\n%s", want, text)
+	}
+}
+
+func TestTheChartSaysWhoseTimeItIs(t *testing.T) {
+	t.Parallel()
+	if text := page(t, newUI(t, 0), "/", nil); !strings.Contains(text, ">UTC</text>") {
+		t.Errorf("the chart does not say UTC:\n%s", text)
+	}
+}
+
+// An event that a link leads to is older than those the playground lists by itself.
+func TestThePlaygroundNamesTheEventItWasOpenedWith(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 100)
+	const want = `<option value="7" selected>7 · file.uploaded · Invoice 7.pdf</option>`
+	if text := page(t, u, "/playground?event=7", nil); !strings.Contains(text, want) {
+		t.Errorf("opened by a link, it lacks %s:\n%s", want, text)
+	}
+	body := `{"edited": true}`
+	text := page(t, u, "/playground", url.Values{"event": {"7"}, "event_shown": {"7"}, "body": {body}})
+	if !strings.Contains(text, want) || !strings.Contains(text, html.EscapeString(body)) {
+		t.Errorf("with another body, it lacks that or %s:\n%s", want, text)
+	}
+	if text := page(t, u, "/playground", url.Values{"event": {"777"}, "event_shown": {"777"}, "body": {body}}); !strings.Contains(text, "<option selected>777</option>") {
+		t.Errorf("once the event is removed:\n%s", text)
+	}
+}
+
+func TestAnErrorNamesTheVersionThatStays(t *testing.T) {
+	t.Parallel()
+	u := newUI(t, 0)
+	rules := u.o.Rules()
+	rules.Status.LoadedAt, rules.Status.LastError = time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC), errors.New("rules.yaml:1:1: wrong")
+	u.o.Rules = func() Rules { return rules }
+	want := regexp.MustCompile(`The version loaded <time datetime="2026-03-02T09:30:00Z"[^>]*>[^<]+</time> stays in use\.`)
+	if text := page(t, u, "/rules-file", nil); !want.MatchString(text) {
+		t.Errorf("the page lacks %s:\n%s", want, text)
 	}
 }
