@@ -194,7 +194,7 @@ func (a api) actOnMany(action store.Action) func(context.Context, *manyInput) (*
 		switch {
 		case err != nil:
 			return nil, err
-		case found.Waiting > 0:
+		case !found.Whole():
 			return nil, huma.Error409Conflict("nothing was done: " + found.Note(0))
 		}
 		f.Rooms = found.Filter()

@@ -85,6 +85,10 @@ type Found struct {
 	More    bool    // whether there are more than Rooms
 }
 
+// Whole reports whether Rooms are all that the text means, as far as portals tell: what is done to many
+// must not be done to some of them.
+func (f Found) Whole() bool { return f.Waiting == 0 && !f.More }
+
 // Find looks for a text in the names of rooms and folders of a portal, or of all, in whatever case.
 func (b *Book) Find(ctx context.Context, portal, text string) (Found, error) {
 	f := Found{Text: strings.TrimSpace(text)}

@@ -252,7 +252,7 @@ func TestANameThatFitsTooMuchIsCut(t *testing.T) {
 			synctest.Wait()
 		}
 		f, err := b.Find(t.Context(), "acme", "client")
-		if err != nil || len(f.Rooms) != mostFound || !f.More || !strings.Contains(f.Note(5), "More than 20") {
+		if err != nil || len(f.Rooms) != mostFound || !f.More || f.Whole() || !strings.Contains(f.Note(5), "More than 20") {
 			t.Errorf("found is %+v, %v: %s", f, err, f.Note(5))
 		}
 	})

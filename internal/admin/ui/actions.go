@@ -12,6 +12,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"docspace-router/internal/admin/names"
 	"docspace-router/internal/backfill"
 	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
@@ -93,6 +94,7 @@ type many struct {
 	Action store.Action
 	Filter listFilter
 	Count  int
+	Rooms  []names.Place // that the filter's text means
 }
 
 // Back is the address of the list.
@@ -114,7 +116,7 @@ func (u *UI) actOnMany(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if found.Waiting > 0 {
+	if !found.Whole() {
 		return statusError{http.StatusConflict, "Nothing was done. " + found.Note(0)}
 	}
 	n, err := u.o.Actions.Count(r.Context(), action, narrow)
@@ -122,7 +124,7 @@ func (u *UI) actOnMany(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if r.PostFormValue("sure") == "" {
-		return u.render(w, r, http.StatusOK, "confirm", view{Title: "Are you sure?", Nav: "/transfers", Body: many{action, f, n}})
+		return u.render(w, r, http.StatusOK, "confirm", view{Title: "Are you sure?", Nav: "/transfers", Body: many{action, f, n, found.Rooms}})
 	}
 	t, err := u.tasks.add(action, steer.Scope(action, narrow), n, author(r))
 	if err != nil {

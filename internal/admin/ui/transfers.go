@@ -88,7 +88,7 @@ func (f listFilter) with(path string, before int64) string {
 
 func readFilter(r *http.Request) (f listFilter, err error) {
 	f = listFilter{
-		Q: r.FormValue("q"), Room: r.FormValue("room"), State: r.FormValue("state"),
+		Q: r.FormValue("q"), Room: strings.TrimSpace(r.FormValue("room")), State: r.FormValue("state"),
 		Portal: r.FormValue("portal"), Rule: r.FormValue("rule"),
 	}
 	if before := r.FormValue("before"); before != "" {
