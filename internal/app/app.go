@@ -276,12 +276,7 @@ func (a *App) AdminAddr() string { return a.adminAt.Addr().String() }
 
 // Reload loads the rules file now.
 func (a *App) Reload(ctx context.Context, cause string) error {
-	err := guard.Call(func() error { return a.live.Reload(ctx, cause) })
-	var p *guard.Panic
-	if errors.As(err, &p) {
-		a.log.Error("rules not loaded", "err", err)
-	}
-	return err
+	return a.live.Reload(ctx, cause)
 }
 
 // Run works until ctx ends, and then stops in the order in which work flows: no new
