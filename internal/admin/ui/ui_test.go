@@ -1,13 +1,22 @@
 package ui
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"docspace-router/internal/admin/names"
+	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
@@ -83,5 +92,30 @@ func TestChart(t *testing.T) {
 		if got := niceAbove(n); got != want {
 			t.Errorf("above %d: %d, want %d", n, got, want)
 		}
+	}
+}
+
+// TestAPageThatIsNotServedNamesItself tells pages apart in the log by what they are, not by their ids.
+func TestAPageThatIsNotServedNamesItself(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	u, err := New(Options{
+		Store: &store.Store{}, Actions: &steer.Actions{}, Names: &names.Book{}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Rules: func() Rules { return Rules{} }, Portals: func() []Portal { return nil }, Reload: func(context.Context) error { return nil },
+		Explain: func(context.Context, string, event.Event) (explain.Explanation, error) {
+			return explain.Explanation{}, nil
+		},
+		Try:  func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
+		Link: func(string, event.Kind, event.ID) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := u.handler("/tasks/{id:[0-9]+}", func(http.ResponseWriter, *http.Request) error { return io.ErrUnexpectedEOF })
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ui/tasks/7", nil))
+	if got := log.String(); w.Code != http.StatusInternalServerError || strings.Count(got, "component=ui") != 1 ||
+		!strings.Contains(got, `page=/tasks/{id:[0-9]+} path=/ui/tasks/7`) {
+		t.Errorf("answered %d, logged %s", w.Code, got)
 	}
 }
