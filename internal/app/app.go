@@ -71,7 +71,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	o.setDefaults()
 	a := &App{o: o, log: o.Logger.With("component", "app"), registry: prometheus.NewRegistry(), stopping: make(chan struct{})}
 	a.limited = slog.New(withoutRepeats(o.Logger.Handler(),
-		"portal", "reason", "event", "rule", "lane", "transfer_id", "operation_id", "parent", "job", "args", "panic"))
+		"portal", "reason", "event", "rule", "lane", "transfer_id", "operation_id", "parent", "job", "args", "panic", "page"))
 	defer func() {
 		if err != nil {
 			a.close()
@@ -253,18 +253,21 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 }
 
 // serverLog writes what an HTTP server has to say. It says it in one text, of which panics are ours and
-// the rest is mostly the doing of whoever connects.
+// the rest is mostly the doing of whoever connects. The reason keeps their noise from hiding what concerns
+// everybody, such as that no more connections can be accepted.
 type serverLog struct{ log *slog.Logger }
 
 // Write implements io.Writer.
 func (s serverLog) Write(text []byte) (int, error) {
 	err := strings.TrimSpace(string(text))
-	if what, panicked := strings.CutPrefix(err, "http: panic serving "); panicked {
+	if _, what, panicked := strings.Cut(err, ": panic serving "); panicked {
 		what, _, _ = strings.Cut(what, "\n")
 		_, what, _ = strings.Cut(what, ": ") // the client's address
 		s.log.Error("request panicked", "panic", what, "err", err)
 	} else {
-		s.log.Warn("HTTP server warning", "err", err)
+		reason, _, _ := strings.Cut(err, " from ") // the client's address
+		reason, _, _ = strings.Cut(reason, "; ")   // how long until it tries again
+		s.log.Warn("HTTP server warning", "reason", reason, "err", err)
 	}
 	return len(text), nil
 }
@@ -277,12 +280,7 @@ func (a *App) AdminAddr() string { return a.adminAt.Addr().String() }
 
 // Reload loads the rules file now.
 func (a *App) Reload(ctx context.Context, cause string) error {
-	err := guard.Call(func() error { return a.live.Reload(ctx, cause) })
-	var p *guard.Panic
-	if errors.As(err, &p) {
-		a.log.Error("rules not loaded", "err", err)
-	}
-	return err
+	return a.live.Reload(ctx, cause)
 }
 
 // Run works until ctx ends, and then stops in the order in which work flows: no new

@@ -77,7 +77,9 @@ func TestTheHTTPServersOwnLogIsOurs(t *testing.T) {
 	server := newServer(http.NotFoundHandler(), slog.New(slog.NewJSONHandler(&out, nil)))
 	server.ErrorLog.Printf("http: TLS handshake error from %s: EOF\n", "198.51.100.7:40112")
 	server.ErrorLog.Printf("http: panic serving %s: %v\n%s", "198.51.100.7:40112", "a mistake", "goroutine 7 [running]:")
-	type line struct{ Level, Msg, Component, Panic, Err string }
+	server.ErrorLog.Printf("http2: panic serving %v: %v\n%s", "198.51.100.7:40112", "another", "goroutine 8 [running]:")
+	server.ErrorLog.Printf("http: Accept error: %v; retrying in %v", "accept tcp [::]:8080: too many open files", 5*time.Millisecond)
+	type line struct{ Level, Msg, Component, Reason, Panic, Err string }
 	var got []line
 	for decoder := json.NewDecoder(&out); decoder.More(); {
 		var l line
@@ -87,8 +89,11 @@ func TestTheHTTPServersOwnLogIsOurs(t *testing.T) {
 		got = append(got, l)
 	}
 	want := []line{
-		{"WARN", "HTTP server warning", "http", "", "http: TLS handshake error from 198.51.100.7:40112: EOF"},
-		{"ERROR", "request panicked", "http", "a mistake", "http: panic serving 198.51.100.7:40112: a mistake\ngoroutine 7 [running]:"},
+		{"WARN", "HTTP server warning", "http", "http: TLS handshake error", "", "http: TLS handshake error from 198.51.100.7:40112: EOF"},
+		{"ERROR", "request panicked", "http", "", "a mistake", "http: panic serving 198.51.100.7:40112: a mistake\ngoroutine 7 [running]:"},
+		{"ERROR", "request panicked", "http", "", "another", "http2: panic serving 198.51.100.7:40112: another\ngoroutine 8 [running]:"},
+		{"WARN", "HTTP server warning", "http", "http: Accept error: accept tcp [::]:8080: too many open files", "",
+			"http: Accept error: accept tcp [::]:8080: too many open files; retrying in 5ms"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -7,6 +7,7 @@ import (
 
 	"docspace-router/internal/admin"
 	"docspace-router/internal/admin/ui"
+	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/explain"
 	"docspace-router/internal/routing"
@@ -70,13 +71,17 @@ func (a *App) uiWebhook(portal string) (w ui.Webhook) {
 	return w
 }
 
-// folderTitle asks a portal what a room or folder is called.
+// folderTitle asks a portal what a room or folder is called: nothing, where it is gone or not the
+// account's to see.
 func (a *App) folderTitle(ctx context.Context, portal string, id event.ID) (string, error) {
 	p, ok := a.current.Load().portals[portal]
 	if !ok {
 		return "", fmt.Errorf("%w: %s", admin.ErrUnknownPortal, portal)
 	}
 	f, err := p.client.Folder(ctx, id)
+	if docspace.IsGone(err) || docspace.IsForbidden(err) {
+		return "", nil
+	}
 	return f.Title, err
 }
 

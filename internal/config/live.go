@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 )
 
@@ -72,7 +73,7 @@ type Live struct {
 	loaded      string   // fingerprint of the version in use
 	attempted   string   // fingerprint of the latest attempt
 	secretPaths []string // the secret files of the latest attempt
-	refused     bool     // the latest attempt failed in Apply, which may pass later
+	refused     bool     // the latest attempt failed in Apply, or panicked, which may pass later
 	unsaved     bool     // the version in use could not be saved as the last good one
 }
 
@@ -111,7 +112,9 @@ func NewLive(ctx context.Context, o LiveOptions) (*Live, error) {
 	defer l.reloading.Unlock()
 	started := time.Now()
 	files := l.keptFiles(ctx)
-	next, print, err := l.load(files)
+	var next *Config
+	var print string
+	err = guard.Call(func() (err error) { next, print, err = l.load(files); return err })
 	if next == nil {
 		if next = l.lastGood(files); next == nil {
 			return nil, err
@@ -137,7 +140,8 @@ func (l *Live) Current() *Config { return l.current.Load() }
 func (l *Live) Status() Status { return *l.status.Load() }
 
 // Reload loads the file and puts the result into use as a whole, or leaves everything as it
-// was and returns why. Content that is in use already is a success that changes nothing.
+// was and returns why. Content that is in use already is a success that changes nothing. A panic
+// is one more reason not to use what there is.
 func (l *Live) Reload(ctx context.Context, cause string) error {
 	l.reloading.Lock()
 	defer l.reloading.Unlock()
@@ -145,6 +149,16 @@ func (l *Live) Reload(ctx context.Context, cause string) error {
 		return err
 	}
 	started := time.Now()
+	err := guard.Call(func() error { return l.reload(ctx, started, cause) })
+	var p *guard.Panic
+	if errors.As(err, &p) {
+		l.attempted, l.refused = fingerprintOnDisk(l.o.Path, l.secretPaths), true
+		l.failed(started, cause, err)
+	}
+	return err
+}
+
+func (l *Live) reload(ctx context.Context, started time.Time, cause string) error {
 	next, print, err := l.load(l.Current().Files)
 	switch {
 	case next == nil, err != nil && print == l.loaded:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -307,6 +308,66 @@ docspace_router_config_reloads_total{result="success"} 3
 	}
 	if got := gauge(t, reg, "docspace_router_config_last_reload_success_timestamp_seconds"); time.Since(time.UnixMilli(int64(got*1000))) > time.Minute {
 		t.Errorf("success timestamp %v", got)
+	}
+}
+
+// TestAPanicIsARefusal has what the program gives to a Live panic: it is told of like any other reason
+// not to use new rules, and tried again.
+func TestAPanicIsARefusal(t *testing.T) {
+	t.Parallel()
+	for _, at := range []string{"load", "apply"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "rules.yaml")
+			write(t, path, minimal("v1"))
+			var mistake atomic.Bool
+			meet := func(where string) {
+				if where == at && mistake.Load() {
+					panic("a mistake")
+				}
+			}
+			reg := prometheus.NewRegistry()
+			o := fast(path)
+			lookup := o.LookupEnv
+			o.LookupEnv = func(name string) (string, bool) { meet("load"); return lookup(name) }
+			o.Apply = func(context.Context, *Config) error { meet("apply"); return nil }
+			o.Registerer = reg
+			l := newLive(t, o)
+			mistake.Store(true)
+			write(t, path, minimal("v2"))
+			refuses(t, l, "panic: a mistake")
+			if err := l.Reload(t.Context(), "signal"); err == nil || !strings.Contains(err.Error(), "panic: a mistake") {
+				t.Errorf("Reload: %v", err)
+			}
+			if ok := gauge(t, reg, "docspace_router_config_last_reload_successful"); first(l) != "v1" || ok != 0 {
+				t.Errorf("rule %s is in use, and the metric says %v", first(l), ok)
+			}
+			mistake.Store(false)
+			uses(t, l, "v2")
+		})
+	}
+}
+
+func TestAPanicAtStartLeavesTheLastGoodVersion(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, path, minimal("v1"))
+	o := fast(path)
+	o.LastGood = &kept{}
+	_, err := NewLive(t.Context(), o)
+	must(t, err)
+	write(t, path, minimal("v2"))
+	lookup, calls := o.LookupEnv, 0
+	o.LookupEnv = func(name string) (string, bool) {
+		if calls++; calls == 1 {
+			panic("a mistake")
+		}
+		return lookup(name)
+	}
+	l, err := NewLive(t.Context(), o)
+	must(t, err)
+	if s := l.Status(); first(l) != "v1" || !s.FromLastGood || s.LastError == nil {
+		t.Errorf("%s, %+v", first(l), s)
 	}
 }
 

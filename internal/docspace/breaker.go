@@ -28,8 +28,8 @@ func newBreaker(portal string, pause time.Duration, turned func(gobreaker.State)
 		MaxRequests: 1,
 		Timeout:     pause,
 		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-		// What a caller gave up by itself says nothing about the portal.
-		IsExcluded:    func(err error) bool { return isContextEnd(err) },
+		// What a caller gave up by itself says nothing about the portal, and neither does a panic.
+		IsExcluded:    func(err error) bool { return isContextEnd(err) || errors.Is(err, errPanicked) },
 		IsSuccessful:  func(err error) bool { return !breaks(err) },
 		OnStateChange: func(_ string, _, to gobreaker.State) { turned(to) },
 	})
@@ -66,23 +66,27 @@ func (c *Client) guarded(ctx context.Context, r request, send func() error) erro
 		}
 		return &UnansweredError{Call: r.call, Err: err}
 	}
-	done := func(err error) {
-		if err != nil && breaks(err) {
-			c.trouble.Store(newTrouble(err))
+	// A panic is not made an error here: those who send a write must not take it for a refusal.
+	outcome := errPanicked
+	defer func() {
+		if breaks(outcome) {
+			c.trouble.Store(newTrouble(outcome))
 		}
-		settle(err)
-	}
+		settle(outcome)
+	}()
 	if r.isWrite() && c.breaker.State() == gobreaker.StateHalfOpen {
 		probe := request{call: "key", method: http.MethodGet, path: "keys/@self"}
 		if err := c.attempt(ctx, probe, nil, func(envelope) error { return nil }); breaks(err) || isContextEnd(err) {
-			done(err)
+			outcome = err
 			return &UnansweredError{Call: r.call, Err: err}
 		}
 	}
-	err = send()
-	done(err)
-	return err
+	outcome = send()
+	return outcome
 }
+
+// errPanicked is what the breaker is told of a request that panicked.
+var errPanicked = errors.New("the request panicked")
 
 // BreakerState is what the circuit breaker lets through.
 type BreakerState string

@@ -1,13 +1,17 @@
 package docspace
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"docspace-router/internal/guard"
 )
 
 // moody is a portal that is up or down as told, and counts what reaches it.
@@ -87,6 +91,56 @@ func TestBreakerStopsAskingAPortalThatIsDown(t *testing.T) {
 	}
 	if err := write(ctx, c); err != nil {
 		t.Errorf("the portal is back, but a write gave %v", err)
+	}
+}
+
+// mistaken is a transport that panics when it is told to.
+type mistaken struct {
+	http.RoundTripper
+	due atomic.Bool
+}
+
+func (m *mistaken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.due.Load() {
+		panic("a mistake")
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+// TestBreakerOutlivesAPanic has the request panic that finds out whether the portal is back: with no
+// outcome of it, no other would ever be let through.
+func TestBreakerOutlivesAPanic(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(context.Context, *Client) error{"read": read, "probe of a write": write} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			portal := &moody{}
+			portal.down.Store(true)
+			server := startPortal(t, portal.ServeHTTP)
+			transport := &mistaken{RoundTripper: http.DefaultTransport}
+			c, _ := newClient(t, server.URL, func(o *Options) { o.Pause, o.Transport = time.Millisecond, transport })
+			for range breakerFailures {
+				if err := write(t.Context(), c); !IsPortalDown(err) {
+					t.Fatalf("a write to a portal that is down: %v", err)
+				}
+			}
+			portal.down.Store(false)
+			for c.breaker.State() == gobreaker.StateOpen {
+				<-time.After(time.Millisecond)
+			}
+			transport.due.Store(true)
+			// What a write has done is for those who sent it to find out, so the panic is theirs.
+			if err := guard.Call(func() error { return call(t.Context(), c) }); err == nil || !strings.Contains(err.Error(), "panic: a mistake") {
+				t.Fatalf("error %v, want the panic", err)
+			}
+			if c.breaker.State() != gobreaker.StateHalfOpen {
+				t.Errorf("the breaker is %s: a mistake of ours says nothing about the portal", c.breaker.State())
+			}
+			transport.due.Store(false)
+			if err := call(t.Context(), c); err != nil {
+				t.Errorf("after the panic nothing gets through: %v", err)
+			}
+		})
 	}
 }
 

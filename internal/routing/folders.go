@@ -17,6 +17,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/store"
 )
 
@@ -127,7 +128,9 @@ func (f *folders) below(ctx context.Context, portal Portal, b store.Budget, key 
 		defer f.began.Delete(call)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), folderTimeout)
 		defer cancel()
-		id, err := f.find(ctx, portal, b, key)
+		var id event.ID
+		// Around all of it: a panic while a folder is created leaves in the store that one may have been.
+		err := guard.Call(func() (err error) { id, err = f.find(ctx, portal, b, key); return err })
 		if err == nil {
 			f.known.add(key, id)
 		}

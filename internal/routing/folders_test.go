@@ -19,6 +19,7 @@ import (
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
 	"docspace-router/internal/portalsim"
+	"docspace-router/internal/rules"
 	"docspace-router/internal/store"
 )
 
@@ -114,6 +115,56 @@ func (w *office) resolve(f *folders, p Portal, path ...string) event.ID {
 		w.t.Fatalf("resolve %q: %v", path, err)
 	}
 	return id
+}
+
+// mistaken is a portal whose answers about folders make the client panic, as long as they are left.
+type mistaken struct {
+	Portal
+	left int
+}
+
+func (p *mistaken) FolderPath(ctx context.Context, id event.ID) ([]docspace.Folder, error) {
+	p.meet()
+	return p.Portal.FolderPath(ctx, id)
+}
+
+func (p *mistaken) Subfolders(ctx context.Context, id event.ID) ([]docspace.Folder, error) {
+	p.meet()
+	return p.Portal.Subfolders(ctx, id)
+}
+
+func (p *mistaken) meet() {
+	if p.left--; p.left >= 0 {
+		panic("a mistake")
+	}
+}
+
+// TestAPanicOfALookUpIsItsError would end the test's process instead: look-ups run in goroutines of
+// their own.
+func TestAPanicOfALookUpIsItsError(t *testing.T) {
+	t.Parallel()
+	t.Run("a folder of a path", func(t *testing.T) {
+		t.Parallel()
+		w := newOffice(t, portalsim.Options{})
+		f, client := w.gateway(time.Minute)
+		p := &mistaken{client, 1}
+		if _, err := f.resolve(t.Context(), "acme", p, w.budget, event.ID(w.room), []string{"2026"}); err == nil || !strings.Contains(err.Error(), "panic: a mistake") {
+			t.Errorf("error %v, want the panic", err)
+		}
+		w.resolve(f, p, "2026")
+		w.wantTree("2026")
+	})
+	t.Run("the place of an entry", func(t *testing.T) {
+		t.Parallel()
+		w := newRouted(t, portalsim.Options{})
+		w.portal = &mistaken{w.portal, 1}
+		elsewhere := rules.Spec{Name: "elsewhere", Routes: []rules.Route{{Source: event.ID(w.room), Subfolders: true, Destination: "7"}}}
+		other := w.office.portal.AddFolder(w.room, "Other", w.owner)
+		w.want(w.decide(other, time.Hour, elsewhere), event.EventPending, "panic: a mistake")
+		if d := w.decide(other, time.Hour, elsewhere); d.State != event.EventRouted || len(d.Transfers) != 1 {
+			t.Errorf("after it, decided %+v", d)
+		}
+	})
 }
 
 // Three processes with eight workers each want the same folders at the same moment.

@@ -14,6 +14,7 @@ import (
 
 	"docspace-router/internal/docspace"
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 )
 
@@ -256,7 +257,8 @@ func remember[K comparable, V any](ctx context.Context, l *Locator, known *cache
 	done := l.calls.DoChan(fmt.Sprintf("%s %s %s in era %d", about.of, about.portal, id, era), func() (any, error) {
 		asked = true
 		l.metrics.count(about, fromPortal)
-		v, err := ask(context.WithoutCancel(ctx))
+		var v V
+		err := guard.Call(func() (err error) { v, err = ask(context.WithoutCancel(ctx)); return err })
 		if err == nil && l.era.Load() == era {
 			known.add(key, v)
 		}

@@ -438,6 +438,28 @@ func TestCounts(t *testing.T) {
 	check()
 }
 
+// TestAPanicWhileCountingIsTold would end the test's process instead: counting has a goroutine of its own.
+func TestAPanicWhileCountingIsTold(t *testing.T) {
+	t.Parallel()
+	h := open(t)
+	ask := func() error {
+		h.tally.mu.Lock()
+		h.tally.next = time.Time{}
+		h.tally.mu.Unlock()
+		_, _, _ = h.figure(group{table: "events"}, Countable+1)
+		h.tally.work.Wait()
+		return h.tally.err
+	}
+	read := h.read
+	h.read = nil // a mistake
+	err := ask()
+	h.read = read
+	if err == nil || !strings.Contains(err.Error(), "panic: ") {
+		t.Errorf("error %v, want the panic", err)
+	}
+	h.must(ask())
+}
+
 // TestNobodyWaitsForAFullCount counts states of more rows than are counted on request.
 func TestNobodyWaitsForAFullCount(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"docspace-router/internal/guard"
 )
 
 // Countable is up to how many rows are counted whenever somebody asks. Counting a million takes the
@@ -73,7 +75,8 @@ func (s *Store) countAll() {
 	ctx, t.cancel = context.WithTimeout(context.Background(), longestCount)
 	t.work.Go(func() {
 		at := s.now()
-		counts, err := s.fullCount(ctx)
+		var counts map[group]int64
+		err := guard.Call(func() (err error) { counts, err = s.fullCount(ctx); return err })
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.cancel()

@@ -19,13 +19,13 @@ import (
 const (
 	nameTime    = 10 * time.Minute // how long a name is believed
 	findTime    = time.Hour        // how long it is where names are searched: that asks for all of them
-	unknownTime = time.Minute      // how long a portal that did not tell a name is not asked again
+	unknownTime = time.Minute      // how long a portal that did not answer is not asked again
 	nameTimeout = 5 * time.Second
 )
 
 // Options configures a Book. All fields are required.
 type Options struct {
-	// Title asks a portal for the name of a room or folder.
+	// Title asks a portal for the name of a room or folder: "" where the portal has none to tell.
 	Title func(ctx context.Context, portal string, id event.ID) (string, error)
 	// Rules are those in use: their rooms and folders are the ones that are found by name.
 	Rules func() *rules.Table
@@ -51,8 +51,8 @@ type Book struct {
 
 type name struct {
 	title string
-	at    time.Time // when it was told, or a portal that did not tell it was asked
-	told  bool      // at that time
+	at    time.Time // when the portal was asked last
+	told  bool      // whether it answered then
 }
 
 // fresh reports whether there is no need to ask again for something that wants no name older than age.
@@ -118,16 +118,23 @@ func (b *Book) Run(ctx context.Context) error {
 func (b *Book) ask(ctx context.Context, at store.Room) {
 	ctx, cancel := context.WithTimeout(ctx, nameTimeout)
 	defer cancel()
-	title, err := b.o.Title(ctx, at.Portal, at.ID)
-	old, before := b.known.Get(at)
-	if err != nil {
-		title = old.title // a portal that is down renames nothing
-	}
-	b.known.Add(at, name{title, b.now(), err == nil})
-	b.mu.Lock()
-	delete(b.waiting, at)
-	b.mu.Unlock()
-	if title != old.title || !before {
-		b.found.Add(1)
+	told := false
+	title := ""
+	defer func() { // after a panic too, or it would wait for ever
+		old, before := b.known.Get(at)
+		if title == "" {
+			title = old.title // a portal that is down renames nothing, and what is deleted is still called so
+		}
+		b.known.Add(at, name{title, b.now(), told})
+		b.mu.Lock()
+		delete(b.waiting, at)
+		b.mu.Unlock()
+		if title != old.title || !before {
+			b.found.Add(1)
+		}
+	}()
+	t, err := b.o.Title(ctx, at.Portal, at.ID)
+	if err == nil {
+		title, told = t, true
 	}
 }

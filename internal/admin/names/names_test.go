@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"docspace-router/internal/event"
+	"docspace-router/internal/guard"
 	"docspace-router/internal/rules"
 	"docspace-router/internal/store"
 )
@@ -231,6 +234,60 @@ func TestARoomThatIsNotToldIsCountedAndAskedForSeldom(t *testing.T) {
 		if p.asked != 4 {
 			t.Errorf("after an hour portals were asked %d times, want 4", p.asked)
 		}
+	})
+}
+
+func TestANameThatThePortalHasNotIsAskedForSeldom(t *testing.T) {
+	t.Parallel()
+	room := store.Room{Portal: "acme", ID: "1"}
+	p := &portals{titles: map[store.Room]string{room: "", {Portal: "acme", ID: "2"}: "Client A"}}
+	within(t, p, Options{}, func(t *testing.T, b *Book) {
+		of := func(id event.ID) string {
+			defer synctest.Wait()
+			return b.Of("acme", id)
+		}
+		of("2")
+		of("2")
+		p.titles[store.Room{Portal: "acme", ID: "2"}] = "" // it is deleted
+		p.asked = 0
+		for range 40 {
+			of("1")
+			time.Sleep(time.Minute)
+		}
+		if p.asked > 4 {
+			t.Errorf("within 40 minutes the portal was asked %d times", p.asked)
+		}
+		of("2")
+		if got := of("2"); got != "Client A" {
+			t.Errorf("a room that was deleted is called %q", got)
+		}
+	})
+}
+
+func TestAfterAPanicANameIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		b := New(Options{Title: func(context.Context, string, event.ID) (string, error) {
+			if asked++; asked == 1 {
+				panic("a mistake")
+			}
+			return "Client A", nil
+		}})
+		ctx, stop := context.WithCancel(t.Context())
+		var part sync.WaitGroup
+		part.Go(func() {
+			_ = guard.Keep(ctx, slog.New(slog.DiscardHandler), "names", func() error { return b.Run(ctx) })
+		})
+		_ = b.Of("acme", "1")
+		time.Sleep(unknownTime + time.Second)
+		_ = b.Of("acme", "1")
+		synctest.Wait()
+		if got := b.Of("acme", "1"); got != "Client A" || asked != 2 {
+			t.Errorf("it is called %q after %d questions", got, asked)
+		}
+		stop()
+		part.Wait()
 	})
 }
 

@@ -112,7 +112,6 @@ func New(o Options) (*UI, error) {
 		return nil, errors.New("ui: Store, Actions, Rules, Portals, Reload, Explain, Try, Link and Names are required")
 	}
 	u := &UI{o: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("component", "ui"), session: newSession(o.Token), tasks: newTasks(o.Actions, o.Store), pages: map[string]*template.Template{}, now: time.Now}
-	u.log = u.log.With("component", "ui")
 	shared, err := template.New("").Funcs(u.functions()).ParseFS(files, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("ui: %w", err)
@@ -148,10 +147,10 @@ func (u *UI) Run(ctx context.Context) error {
 // Register adds the pages to the admin listener.
 func (u *UI) Register(r *mux.Router) {
 	page := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		r.Handle(path, u.handler(h)).Methods(http.MethodGet, http.MethodHead)
+		r.Handle(path, u.handler(path, h)).Methods(http.MethodGet, http.MethodHead)
 	}
 	act := func(path string, h func(http.ResponseWriter, *http.Request) error) {
-		r.Handle(path, u.handler(h)).Methods(http.MethodPost)
+		r.Handle(path, u.handler(path, h)).Methods(http.MethodPost)
 	}
 	page("/", u.overview)
 	page("/rules", u.rules)
@@ -188,8 +187,8 @@ func (e statusError) Error() string { return e.text }
 // maxForm is the largest form that is read: a delivery and a condition fit.
 const maxForm = 4 << 20
 
-// handler gives an answer to what a page's function could not do.
-func (u *UI) handler(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+// handler gives an answer to what the function of a page, which is named by its path, could not do.
+func (u *UI) handler(page string, h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secure(w.Header())
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
@@ -204,11 +203,11 @@ func (u *UI) handler(h func(http.ResponseWriter, *http.Request) error) http.Hand
 		case errors.Is(err, store.ErrNotFound):
 			known = statusError{http.StatusNotFound, "There is nothing with this id. It may have been deleted when its retention time was over."}
 		default:
-			u.log.Error("page not served", "path", r.URL.Path, "err", err)
+			u.log.Error("page not served", "page", page, "path", r.URL.Path, "err", err)
 			known = statusError{http.StatusInternalServerError, err.Error()}
 		}
 		if err := u.render(w, r, known.code, "error", view{Title: http.StatusText(known.code), Body: known.text}); err != nil {
-			u.log.Error("page not served", "path", r.URL.Path, "err", err)
+			u.log.Error("page not served", "page", page, "path", r.URL.Path, "err", err)
 		}
 	})
 }

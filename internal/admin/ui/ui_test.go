@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"html"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,10 @@ import (
 	"go.uber.org/goleak"
 
 	"docspace-router/internal/docspace"
+	"docspace-router/internal/admin/names"
+	"docspace-router/internal/event"
+	"docspace-router/internal/explain"
+	"docspace-router/internal/steer"
 	"docspace-router/internal/store"
 )
 
@@ -181,5 +188,30 @@ func TestAnErrorNamesTheVersionThatStays(t *testing.T) {
 	want := regexp.MustCompile(`The version loaded <time datetime="2026-03-02T09:30:00Z"[^>]*>[^<]+</time> stays in use\.`)
 	if text := page(t, u, "/rules-file", nil); !want.MatchString(text) {
 		t.Errorf("the page lacks %s:\n%s", want, text)
+	}
+}
+
+// TestAPageThatIsNotServedNamesItself tells pages apart in the log by what they are, not by their ids.
+func TestAPageThatIsNotServedNamesItself(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	u, err := New(Options{
+		Store: &store.Store{}, Actions: &steer.Actions{}, Names: &names.Book{}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Rules: func() Rules { return Rules{} }, Portals: func() []Portal { return nil }, Reload: func(context.Context) error { return nil },
+		Explain: func(context.Context, string, event.Event) (explain.Explanation, error) {
+			return explain.Explanation{}, nil
+		},
+		Try:  func(context.Context, Trial) (explain.Explanation, error) { return explain.Explanation{}, nil },
+		Link: func(string, event.Kind, event.ID) string { return "" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := u.handler("/tasks/{id:[0-9]+}", func(http.ResponseWriter, *http.Request) error { return io.ErrUnexpectedEOF })
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ui/tasks/7", nil))
+	if got := log.String(); w.Code != http.StatusInternalServerError || strings.Count(got, "component=ui") != 1 ||
+		!strings.Contains(got, `page=/tasks/{id:[0-9]+} path=/ui/tasks/7`) {
+		t.Errorf("answered %d, logged %s", w.Code, got)
 	}
 }
