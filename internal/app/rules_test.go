@@ -101,6 +101,16 @@ func TestLookUpsAreMadeOnlyForRulesThatCouldMatch(t *testing.T) {
 
 func (w *world) metrics() string { return w.text("/metrics") }
 
+// metric is the value of one series, "" while there is none.
+func (w *world) metric(series string) string {
+	for line := range strings.Lines(w.metrics()) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // wantMetrics waits for lines of the metrics: what is stored is counted a moment later.
 func (w *world) wantMetrics(lines ...string) {
 	w.t.Helper()
