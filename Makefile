@@ -50,9 +50,10 @@ alerts: ## check the alerts and the dashboard with Prometheus
 # BROWSER names the Chromium; "find" looks for one.
 BROWSER ?= find
 
+# One at a time: the tests are about pages whose scripts run, which many browsers on few cores delay.
 .PHONY: browser
 browser: ## drive the pages in Chromium
-	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./internal/browsertest -args -browser $(BROWSER)
+	go test -timeout $(TIMEOUT) -parallel 1 $(TESTFLAGS) ./internal/browsertest -args -browser $(BROWSER)
 
 .PHONY: screenshots
 screenshots: ## write pictures of the pages into docs/images
