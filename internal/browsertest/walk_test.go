@@ -37,6 +37,7 @@ func TestTransfersAreFoundByRoom(t *testing.T) {
 	o.portal.Upload(o.halden, "Dry dock.jpg", 1000, o.client)
 	o.eventually("/transfers?state=done", "Ledger.xlsx")
 	o.eventually("/transfers?state=done", "Dry dock.jpg")
+	o.eventually("/transfers", "Sons, shared") // its names have been looked up
 	search := func(room string) step {
 		return chromedp.Steps(set("input[name=room]", room), press(".filters button"))
 	}
