@@ -158,7 +158,7 @@ func (a *App) build(ctx context.Context) (err error) {
 	if err := a.buildBackfills(); err != nil {
 		return err
 	}
-	if err := a.jobs.serve(a.current.Load().names()); err != nil {
+	if err := a.serveAtStart(ctx); err != nil {
 		return err
 	}
 	if a.ingest, err = ingest.New(ingest.Options{

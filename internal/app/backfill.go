@@ -56,6 +56,20 @@ func laneQueue(lane string) string {
 	return queueOf(dispatch.Queue, dispatch.PortalOf(lane))
 }
 
+// serveAtStart makes the job queues of the portals in the rules file, and of those that have left it
+// while a backfill of theirs was running. A portal that only transfers wait for has its queues from wake.
+func (a *App) serveAtStart(ctx context.Context) error {
+	running, err := a.store.RunningBackfills(ctx)
+	if err != nil {
+		return err
+	}
+	portals := a.current.Load().names()
+	for _, b := range running {
+		portals = append(portals, b.Portal)
+	}
+	return a.jobs.serve(portals)
+}
+
 // enqueueBackfill inserts a backfill's job, in the transaction that stores it.
 func (j *jobs) enqueueBackfill(ctx context.Context, tx *sql.Tx, portal string, id int64) error {
 	opts := &river.InsertOpts{Queue: queueOf(backfill.Queue, portal)}

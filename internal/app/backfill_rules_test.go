@@ -179,6 +179,13 @@ func TestBackfillWaitsForThePortalAndForItsRule(t *testing.T) {
 	mend()
 	w.writeRules(rule("renamed", w.room, w.dest))
 	waitsFor(`no rule "uploads"`)
+
+	// The portal leaves the rules file while the gateway is away.
+	w.options.Listen = w.gateway.Addr()
+	w.halt()
+	w.writePortals(rule("uploads", w.room, w.dest), map[string]string{"other": "http://127.0.0.1:1"})
+	w.run()
+	waitsFor("not for portal default")
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.backfilled(id)
 	w.wantTitles(w.dest, old...)

@@ -102,7 +102,7 @@ func (j *jobs) register(r *routing.Router, d *dispatch.Dispatcher) error {
 }
 
 // serve makes queues for portals that have none yet. A portal that leaves the rules file keeps
-// its queues: its jobs must go on to find that out.
+// its queues, and has them again after a restart while work waits: its jobs must go on, to tell why it waits.
 func (j *jobs) serve(portals []string) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -114,6 +114,10 @@ func (j *jobs) serve(portals []string) error {
 				continue
 			}
 			if err := j.client.Queues().Add(queue, river.QueueConfig{MaxWorkers: workers}); err != nil {
+				// It may be known without having started, and would be refused the next time as known.
+				removing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				_ = j.client.Queues().Remove(removing, queue)
+				cancel()
 				return fmt.Errorf("job queue of portal %s: %w", portal, err)
 			}
 			j.queues[queue] = true
@@ -146,8 +150,9 @@ func (j *jobs) wake(ctx context.Context, lanes []string) error {
 	if len(lanes) == 0 {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(lanes))
+	params, portals := make([]river.InsertManyParams, len(lanes)), make([]string, len(lanes))
 	for i, lane := range lanes {
+		portals[i] = dispatch.PortalOf(lane)
 		params[i] = river.InsertManyParams{
 			Args:       dispatch.JobArgs{Lane: lane},
 			InsertOpts: &river.InsertOpts{Queue: laneQueue(lane)},
@@ -156,7 +161,7 @@ func (j *jobs) wake(ctx context.Context, lanes []string) error {
 	if _, err := j.client.InsertMany(ctx, params); err != nil {
 		return fmt.Errorf("insert lane jobs: %w", err)
 	}
-	return nil
+	return j.serve(portals)
 }
 
 // sweep inserts a job that looks for events that were left pending.

@@ -123,8 +123,9 @@ func TestAPortalTakenOutOfTheRulesLosesNothing(t *testing.T) {
 	})
 	down()
 	busy()
+	before := len(w.logs.String())
 	w.restart() // it is remembered, not only held in memory
-	w.eventually("the gateway tells that transfers are held", func() bool { return strings.Contains(w.logs.String(), "transfers held") })
+	w.eventually("the gateway tells that transfers are held", func() bool { return strings.Contains(w.logs.String()[before:], "transfers held") })
 	if s := w.status(); s.Transfers["queued"]+s.Transfers["sending"] != 3 || s.Events["pending"] != 2 {
 		t.Errorf("without the portal: %+v, want 3 transfers and 2 events to wait", s)
 	}
