@@ -22,8 +22,16 @@
   document.addEventListener('htmx:afterSettle', mark);
 
   // A part of a page that somebody is using stays as it is: it would lose what they chose or wrote,
-  // and who goes through it with the keyboard would be thrown back to the top.
-  const inUse = (live) => live.querySelector('input[type=checkbox]:checked, details[open], :is(input, select, textarea):focus, :focus-visible') !== null;
+  // a press would miss what it began on, and who goes through it with the keyboard would be thrown back
+  // to the top.
+  const chosenAtFirst = (select) => Math.max(0, [...select.options].findIndex((o) => o.defaultSelected));
+  const edited = (field) =>
+    field.options ? field.selectedIndex !== chosenAtFirst(field) :
+    field.type === 'checkbox' ? field.checked !== field.defaultChecked :
+    field.value !== field.defaultValue;
+  const inUse = (live) =>
+    live.querySelector('details[open], :is(input, select, textarea):focus, :focus-visible, :active') !== null ||
+    [...live.querySelectorAll('input, select, textarea')].some(edited);
   const holdStill = (live) => {
     if (!inUse(live)) return false;
     missed = true;
@@ -47,7 +55,7 @@
     const live = document.getElementById('live');
     if (missed && live && !inUse(live)) window.htmx.trigger(live, 'sse:change');
   });
-  for (const what of ['focusout', 'change', 'toggle']) document.addEventListener(what, catchUp, true);
+  for (const what of ['focusout', 'change', 'input', 'toggle', 'pointerup', 'pointercancel']) document.addEventListener(what, catchUp, true);
 
   // A button that was pressed may be gone with what it did: the keyboard goes on in the page's content.
   document.addEventListener('htmx:afterSettle', (e) => {
