@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,18 +232,29 @@ func ready() step {
 	})()`)
 }
 
+// presses counts what was pressed.
+var presses atomic.Int64
+
 // press clicks on an element of a page that is ready, where a person can see it. It finds and clicks
-// it in one go: a page that follows what happens may put another in its place at any time.
+// it in one go: a page that follows what happens may put another in its place at any time. One that has
+// just done so is waited for, since htmx does not know its forms yet. The answer to a click may be lost
+// with the page that it leaves; the next page then tells, by the storage they share, that it was done.
 func press(selector string) step {
-	return chromedp.Steps(ready(), holds(fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
-		if (!e) return false;
-		e.scrollIntoView({block: 'center'});
-		const {x, y, width, height} = e.getBoundingClientRect(), there = document.elementFromPoint(x + width / 2, y + height / 2);
-		if (!there || !e.contains(there) && !there.contains(e)) return false;
-		e.click();
-		return true;
-	})()`, selector)))
+	return chromedp.Steps(ready(), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := holds(fmt.Sprintf(`(() => {
+			if (sessionStorage.pressed === '%d') return true;
+			const e = document.querySelector(%q);
+			if (!e) return false;
+			e.scrollIntoView({block: 'center'});
+			const {x, y, width, height} = e.getBoundingClientRect(), there = document.elementFromPoint(x + width / 2, y + height / 2);
+			if (!there || !e.contains(there) && !there.contains(e)) return false;
+			if (document.querySelector('.htmx-swapping, .htmx-settling, .htmx-added')) return false;
+			sessionStorage.pressed = '%[1]d';
+			e.click();
+			return true;
+		})()`, presses.Add(1), selector))(ctx, target)
+		return err
+	}))
 }
 
 // seen waits until the text of an element contains a part.
