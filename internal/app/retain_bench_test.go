@@ -2,15 +2,11 @@ package app_test
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"docspace-router/internal/app"
 	"docspace-router/internal/portalsim"
@@ -32,50 +28,25 @@ func BenchmarkIngestWhileOldIsDeleted(b *testing.B) {
 	w.run()
 	gateway := w.gateway.(*app.App)
 	const senders, perTurn = 64, 16
-	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: senders, MaxIdleConnsPerHost: senders}}
-	defer client.CloseIdleConnections()
-	next := 0
-	turn := func(longest *atomic.Int64) time.Duration {
-		var group errgroup.Group
-		first := next
-		next += senders * perTurn
-		began := time.Now()
-		for s := range senders {
-			group.Go(func() error {
-				for i := range perTurn {
-					sent := time.Now()
-					if err := deliverOne(client, "http://"+w.gateway.Addr()+"/webhook", first+s*perTurn+i+1); err != nil {
-						return err
-					}
-					if waited := int64(time.Since(sent)); waited > longest.Load() {
-						longest.Store(waited)
-					}
-				}
-				return nil
-			})
-		}
-		if err := group.Wait(); err != nil {
-			b.Fatal(err)
-		}
-		return time.Since(began)
-	}
+	turn := w.turns(senders, perTurn)
 	count := func() (n int64) {
 		if err := gateway.DB().QueryRow(`SELECT count(*) FROM events WHERE portal = 'gone'`).Scan(&n); err != nil {
 			b.Fatal(err)
 		}
 		return n
 	}
-	var longest, longestBeside, before atomic.Int64
-	turn(&before)
-	var alone, beside, deleting time.Duration
+	turn()
+	var alone, beside, deleting, longest, longestBeside time.Duration
 	turns, left := 0, count()
 	for b.Loop() {
-		alone += turn(&longest)
+		took, waited := turn()
+		alone, longest = alone+took, max(longest, waited)
 		ctx, stop := context.WithCancel(b.Context())
 		var round sync.WaitGroup
 		round.Go(func() { gateway.Prune(ctx, newest.Add(time.Hour)) })
 		began := time.Now()
-		beside += turn(&longestBeside)
+		took, waited = turn()
+		beside, longestBeside = beside+took, max(longestBeside, waited)
 		stop()
 		round.Wait()
 		deleting += time.Since(began)
@@ -93,8 +64,8 @@ func BenchmarkIngestWhileOldIsDeleted(b *testing.B) {
 	b.ReportMetric(requests/alone.Seconds(), "alone-req/s")
 	b.ReportMetric(requests/beside.Seconds(), "beside-req/s")
 	b.ReportMetric(alone.Seconds()/beside.Seconds(), "of-rate-alone")
-	b.ReportMetric(float64(longest.Load())/1e6, "alone-longest-ms")
-	b.ReportMetric(float64(longestBeside.Load())/1e6, "beside-longest-ms")
+	b.ReportMetric(longest.Seconds()*1000, "alone-longest-ms")
+	b.ReportMetric(longestBeside.Seconds()*1000, "beside-longest-ms")
 	b.ReportMetric(float64(deleted)/deleting.Seconds(), "deleted/s")
 	b.ReportMetric(float64(log.Size())/(1<<20), "log-MiB")
 	b.ReportMetric(0, "ns/op")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -24,36 +25,16 @@ func BenchmarkIngestWhileTheUIIsUsed(b *testing.B) {
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.run()
 	const senders, perTurn, people = 64, 32, 8
-	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: senders, MaxIdleConnsPerHost: senders}}
-	defer client.CloseIdleConnections()
-	next := 0
-	turn := func() time.Duration {
-		var group errgroup.Group
-		first := next
-		next += senders * perTurn
-		began := time.Now()
-		for s := range senders {
-			group.Go(func() error {
-				for i := range perTurn {
-					if err := deliverOne(client, "http://"+w.gateway.Addr()+"/webhook", first+s*perTurn+i+1); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}
-		if err := group.Wait(); err != nil {
-			b.Fatal(err)
-		}
-		return time.Since(began)
-	}
+	turn := w.turns(senders, perTurn)
 	turn()
 	var alone, watched time.Duration
 	turns := 0
 	for b.Loop() {
-		alone += turn()
+		took, _ := turn()
+		alone += took
 		stop := w.watch(people)
-		watched += turn()
+		took, _ = turn()
+		watched += took
 		stop()
 		turns++
 	}
@@ -62,6 +43,37 @@ func BenchmarkIngestWhileTheUIIsUsed(b *testing.B) {
 	b.ReportMetric(requests/watched.Seconds(), "watched-req/s")
 	b.ReportMetric(alone.Seconds()/watched.Seconds(), "of-rate-alone")
 	b.ReportMetric(0, "ns/op")
+}
+
+// turns returns what has each of many senders deliver so many uploads, one after another, and tells how
+// long that took, and the longest that one of them waited.
+func (w *world) turns(senders, perTurn int) func() (took, longest time.Duration) {
+	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: senders, MaxIdleConnsPerHost: senders}}
+	w.t.Cleanup(client.CloseIdleConnections)
+	next := 0
+	return func() (took, longest time.Duration) {
+		var group errgroup.Group
+		waits := make([]time.Duration, senders)
+		first := next
+		next += senders * perTurn
+		began := time.Now()
+		for s := range senders {
+			group.Go(func() error {
+				for i := range perTurn {
+					sent := time.Now()
+					if err := deliverOne(client, "http://"+w.gateway.Addr()+"/webhook", first+s*perTurn+i+1); err != nil {
+						return err
+					}
+					waits[s] = max(waits[s], time.Since(sent))
+				}
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			w.t.Fatal(err)
+		}
+		return time.Since(began), slices.Max(waits)
+	}
 }
 
 // deliverOne posts an upload that no rule is about.
