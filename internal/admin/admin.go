@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -86,7 +87,7 @@ func New(o Options) (http.Handler, error) {
 	r.PathPrefix("/debug/pprof/").HandlerFunc(pprof.Index)
 
 	c := huma.DefaultConfig("docspace-router admin API", o.Version)
-	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "/api/v1/openapi", "", "/api/v1/schemas"
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "/api/v1/schemas" // the library's description races with itself
 	routes := humamux.New(r, c)
 	huma.Get(routes, "/api/v1/status", a.status, summary("Says how the gateway does: the rules in use, the portals, and how much there is in each state"))
 	huma.Get(routes, "/api/v1/events", a.events, summary("Lists events, the newest first"))
@@ -96,12 +97,27 @@ func New(o Options) (http.Handler, error) {
 	a.registerStories(routes)
 	a.registerActions(routes)
 	a.registerBackfills(routes)
+	r.HandleFunc("/api/v1/openapi.json", description(routes.OpenAPI())).Methods(http.MethodGet)
 	if o.UI != nil {
 		o.UI.Register(r)
 	}
 
 	// A page of another site must not be able to make an administrator's browser act.
 	return a.authorized(http.NewCrossOriginProtection().Handler(r)), nil
+}
+
+// description answers with what the API consists of.
+func description(of *huma.OpenAPI) http.HandlerFunc {
+	text := sync.OnceValues(of.MarshalJSON)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		raw, err := text()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(raw)
+	}
 }
 
 // programName stands in for the arguments the program was started with, which pprof would show: the
