@@ -42,7 +42,7 @@ func TestUploadsDoNotWaitForABackfill(t *testing.T) {
 func TestAFileUploadedDuringABackfillIsCopiedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	want := w.fillRoom(w.room, 5, 300)
+	want := w.fillRoom(w.room, 5, fewer(300, 100))
 	w.writeRules(rule("uploads", w.room, w.dest, "triggers: [file.uploaded, file.created, file.updated]"))
 	w.start()
 	id := w.backfill(backfillBody{"rule": "uploads"})
@@ -138,7 +138,7 @@ func TestBackfillOfFoldersTakesEachWithWhatIsInIt(t *testing.T) {
 
 func TestCancelledBackfillEndsAndCanBeAskedForAnew(t *testing.T) {
 	t.Parallel()
-	const files = 900
+	files := fewer(900, 600)
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 10 * portalTime}})
 	old := w.fillRoom(w.room, 4, files)
 	w.writeRules(rule("uploads", w.room, w.dest))

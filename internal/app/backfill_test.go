@@ -121,7 +121,7 @@ func (w *world) fillRoom(room portalsim.ID, folders, files int) []string {
 func TestBackfillRoutesWhatWasThereBeforeTheRule(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	old := w.fillRoom(w.room, 12, 150)
+	old := w.fillRoom(w.room, 12, fewer(150, 60))
 	w.writeRules(rule("uploads", w.room, w.dest))
 	w.start()
 
@@ -155,7 +155,7 @@ func TestBackfillRoutesWhatWasThereBeforeTheRule(t *testing.T) {
 func TestBackfillMovesWhatItWalks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, portalsim.Options{})
-	old := w.fillRoom(w.room, 2, 900)
+	old := w.fillRoom(w.room, 2, fewer(900, 300))
 	w.writeRules(rule("uploads", w.room, w.dest, "action: move"))
 	w.start()
 	done := w.backfilled(w.backfill(backfillBody{"rule": "uploads"}))

@@ -55,7 +55,8 @@ func (w *world) catchUpStatus() catchUp {
 // an hour of the portal's clock nobody answers, and the webhook gives up on every upload.
 func TestWhatHappenedWhileTheGatewayWasAwayIsRouted(t *testing.T) {
 	t.Parallel()
-	const rooms, each = 12, 250
+	const rooms = 12
+	each := fewer(250, 25)
 	w := newWorld(t, portalsim.Options{
 		ClockSkew: -time.Hour,
 		Limits:    portalsim.Limits{RequestsPerMinute: -1},
@@ -85,7 +86,7 @@ func TestWhatHappenedWhileTheGatewayWasAwayIsRouted(t *testing.T) {
 		for room := range rooms {
 			upload(room, fmt.Sprintf("File %04d.pdf", i))
 		}
-		w.portal.AdvanceClock(time.Hour / each)
+		w.portal.AdvanceClock(time.Hour / time.Duration(each))
 	}
 	w.rested()
 	if exists, enabled := w.portal.WebhookState(hook); !exists || !enabled {

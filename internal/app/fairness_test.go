@@ -58,10 +58,7 @@ func TestPortalsThatAreDownDoNotHoldUpAHealthyOne(t *testing.T) {
 
 func TestAQuietRoomDoesNotWaitForAHotOne(t *testing.T) {
 	t.Parallel()
-	files := 1000
-	if testing.Short() {
-		files = 200
-	}
+	files := fewer(1000, 200)
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: 100 * portalTime}})
 	quiet, forQuiet := w.addRoom("Quiet"), w.addRoom("For the quiet one")
 	w.writeRules(rule("hot", w.room, w.dest), rule("quiet", quiet, forQuiet))

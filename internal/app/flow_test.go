@@ -161,7 +161,7 @@ func TestCapturedDeliveriesAreRouted(t *testing.T) {
 
 func TestAThousandUploadsArriveOnceInFewCalls(t *testing.T) {
 	t.Parallel()
-	const uploads = 1000
+	uploads := fewer(1000, 200)
 	w := newWorld(t, portalsim.Options{Timings: portalsim.Timings{ItemDuration: portalTime}})
 	w.options.Pace.Poll = 0 // the gateway's own pace
 	w.writeRules(rule("uploads", w.room, w.dest))

@@ -124,6 +124,15 @@ func newDatabase(t testing.TB, dir string) string {
 	return address
 }
 
+// fewer is how many of something a test works with: many, or few under the race detector, which takes ten
+// times as long for each.
+func fewer(many, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return many
+}
+
 func (w *world) addRoom(title string) portalsim.ID {
 	return w.portal.AddRoom(portalsim.Room{Title: title, Owner: w.owner, Members: map[portalsim.UserID]portalsim.Access{
 		w.robot: portalsim.RoomManager, w.client: portalsim.ContentCreator,
