@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strings"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"modernc.org/sqlite"
@@ -84,6 +85,10 @@ func (s *statement) drop() {
 	}
 }
 
+// hideLimits keeps SQLite from looking at the values of limits while it plans. It would else plan a kept
+// statement anew each time it is run, since every time it is given its limit could be another one.
+var hideLimits = strings.NewReplacer("LIMIT ?", "LIMIT 0+?", "LIMIT $", "LIMIT 0+$")
+
 // prepared returns the kept statement of a text, or nil when it is being read already.
 func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
 	if s, ok := c.kept.Get(query); ok {
@@ -92,7 +97,7 @@ func (c *conn) prepared(ctx context.Context, query string) (*statement, error) {
 		}
 		return s, nil
 	}
-	inner, err := c.PrepareContext(ctx, query)
+	inner, err := c.PrepareContext(ctx, hideLimits.Replace(query))
 	if err != nil {
 		return nil, err
 	}
