@@ -121,10 +121,12 @@ func TestAPortalTakenOutOfTheRulesLosesNothing(t *testing.T) {
 		pending := w.events("pending")
 		return len(pending) == 2 && strings.Contains(pending[0].Reason, "not in the rules file")
 	})
+	w.options.Listen = w.gateway.Addr()
+	w.halt() // with it ends what was decided by the rules before
 	down()
 	busy()
 	before := len(w.logs.String())
-	w.restart() // it is remembered, not only held in memory
+	w.run() // it is remembered, not only held in memory
 	w.eventually("the gateway tells that transfers are held", func() bool { return strings.Contains(w.logs.String()[before:], "transfers held") })
 	if s := w.status(); s.Transfers["queued"]+s.Transfers["sending"] != 3 || s.Events["pending"] != 2 {
 		t.Errorf("without the portal: %+v, want 3 transfers and 2 events to wait", s)

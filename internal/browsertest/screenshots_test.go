@@ -14,30 +14,28 @@ import (
 	"docspace-router/internal/portalsim"
 )
 
-// fill makes a morning's work for the pages to show.
+// fill makes a morning's work for the pages to show, of which the last file cannot be copied: the portal
+// refuses to take more. Mend takes the cause away.
 func (o *office) fill() (mend func()) {
 	o.t.Helper()
-	for _, title := range []string{
+	documents := []string{
 		"Annual report 2025.pdf", "Invoice 2026-0117.pdf", "Payroll March.xlsx", "Lease agreement signed.pdf",
-		"Meeting notes 12 March.docx", "Old backup.zip", "Bank statement February.pdf",
-	} {
+		"Meeting notes 12 March.docx", "Bank statement February.pdf",
+	}
+	for _, title := range append(documents, "Old backup.zip") {
 		o.portal.Upload(o.bramley, title, 48_000, o.client)
 	}
-	for _, title := range []string{"Hull section 14.dwg", "Hull section 15.dwg", "Crane inspection.pdf", "Dry dock 1.jpg", "Dry dock 2.jpg", "setup.exe"} {
+	drawings := []string{"Hull section 14.dwg", "Hull section 15.dwg", "Crane inspection.pdf", "Dry dock 1.jpg", "Dry dock 2.jpg"}
+	for _, title := range append(drawings, "setup.exe") {
 		o.portal.Upload(o.halden, title, 2_400_000, o.client)
 	}
-	return o.fail("Tender offer.pdf")
-}
-
-// fail uploads a file that cannot be copied, because the portal refuses to take more. Mend takes the
-// cause away.
-func (o *office) fail(title string) (mend func()) {
-	o.t.Helper()
-	o.eventually("/transfers?state=done", "Bank statement February.pdf")
+	for _, title := range append(documents, drawings...) {
+		o.eventually("/transfers?state=done", title)
+	}
 	mend = o.portal.Inject(portalsim.Fault{
 		Kind: portalsim.Refuse, Path: "files/fileops/copy", Status: 400, Message: "The storage quota is exceeded", Type: "System.ArgumentException",
 	})
-	o.portal.Upload(o.bramley, title, 80_000, o.client)
+	o.portal.Upload(o.bramley, "Tender offer.pdf", 80_000, o.client)
 	return mend
 }
 

@@ -15,7 +15,7 @@ func BenchmarkKeptStatement(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	db.SetMaxOpenConns(1)
 	if _, err := db.Exec(`CREATE TABLE jobs (id INTEGER PRIMARY KEY, queue TEXT, state TEXT, due INTEGER); CREATE INDEX jobs_due ON jobs (state, queue, due, id)`); err != nil {
 		b.Fatal(err)
