@@ -61,8 +61,8 @@ func TestHostileFilesAreRefusedQuickly(t *testing.T) {
 					t.Fatalf("problem without a place: %+v", p)
 				}
 			}
-			// Far more than it takes, far less than an expansion would.
-			if took := time.Since(start); took > 30*time.Second {
+			// Far more than it takes, also under the race detector, and far less than an expansion would.
+			if took := time.Since(start); took > 5*time.Minute {
 				t.Errorf("took %v", took)
 			}
 		})
