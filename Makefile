@@ -27,8 +27,8 @@ demo: ## a simulated portal, the gateway and uploads, verified, in one process
 test: ## run every test
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
-.PHONY: race
 # SQLite is C turned into Go that does its own locking. Watched too, it would take most of the time.
+.PHONY: race
 race: export CGO_ENABLED := 1
 race: ## run the tests of the program under the race detector, but for those that cannot race
 	go test -race -gcflags=modernc.org/sqlite/lib=-race=false -short -timeout $(TIMEOUT) $(TESTFLAGS) ./cmd/... ./internal/...

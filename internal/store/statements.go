@@ -86,7 +86,7 @@ func (s *statement) drop() {
 }
 
 // hideLimits keeps SQLite from looking at the values of limits while it plans. It would else plan a kept
-// statement anew each time it is run, since every time it is given its limit could be another one.
+// statement anew whenever its limit is another one, as that of the job queue's is with each of its queues.
 var hideLimits = strings.NewReplacer("LIMIT ?", "LIMIT 0+?", "LIMIT $", "LIMIT 0+$")
 
 // prepared returns the kept statement of a text, or nil when it is being read already.
